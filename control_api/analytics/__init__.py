@@ -1,0 +1,1 @@
+"""What was scanned when, where and with what: questions to ClickHouse."""

@@ -1,0 +1,135 @@
+"""Wires the API: one application from its settings, nothing at import."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+import control_api.analytics.endpoints
+import control_api.identity.endpoints
+import control_api.qr_codes.endpoints
+import control_api.system.endpoints
+from control_api.analytics.repository import ScanRepository
+from control_api.analytics.service import Analytics
+from control_api.clock import Clock, utc_now
+from control_api.identity.key_ring import KeyRing
+from control_api.identity.repository import IdentityRepository
+from control_api.identity.service import Users, Workspaces
+from control_api.qr_codes.repository import QrCodeRepository
+from control_api.qr_codes.service import QrCodes
+from control_api.settings import ApiSettings
+from control_api.system.service import Health
+from control_api.web.body_limit import BodyLimit
+from control_api.web.json_answer import JsonAnswer
+from control_api.web.openapi import describe_problems
+from control_api.web.problem import answer_problems
+from control_api.web.request_frame import RequestFrame
+from control_api.web.request_metrics import RequestMetrics
+from scanhop.stores.clickhouse import ClickHouse
+from scanhop.stores.postgres import Postgres
+from scanhop.stores.redis import Redis, open_redis, redis_errors
+from scanhop.stores.routes import RouteCache, RouteTable
+from scanhop.wire.short_codes import generate_code
+
+DESCRIPTION = """QR codes, whose targets can change after printing, and what is known of their scans.
+
+`/v1/public` needs no key, `/v1` the key of a workspace, `/v1/admin` the platform-admin key."""
+
+
+class Stores:
+    """The clients of the application; each connects on first use."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self.postgres = Postgres(
+            settings.postgres_dsn,
+            max_connections=settings.postgres_connections,
+            command_timeout_s=settings.postgres_timeout_s,
+        )
+        self.redis: Redis = open_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
+        self.clickhouse = ClickHouse(settings.clickhouse_url, timeout_s=settings.clickhouse_timeout_s)
+
+    async def ping_redis(self) -> None:
+        with redis_errors():
+            await self.redis.ping()
+
+    async def close(self) -> None:
+        await self.postgres.close()
+        await self.redis.aclose()
+        await self.clickhouse.close()
+
+
+def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
+    """The application, ready to serve; connects to nothing before the first request."""
+    stores = Stores(settings)
+    app = FastAPI(
+        title="Scanhop",
+        version=settings.version,
+        description=DESCRIPTION,
+        lifespan=_lifespan(stores),
+        default_response_class=JsonAnswer,
+        redirect_slashes=False,
+        strict_content_type=False,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    _wire(app, settings, stores, clock)
+    routers = [
+        control_api.system.endpoints.router,
+        control_api.identity.endpoints.router,
+        control_api.qr_codes.endpoints.router,
+        control_api.analytics.endpoints.router,
+    ]
+    for router in routers:
+        app.include_router(router)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestFrame, metrics=app.state.metrics)
+    answer_problems(app, _allowed_methods(routers))
+    describe_problems(app)
+    return app
+
+
+def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> None:
+    """What the endpoints find in `app.state`."""
+    identity, state = IdentityRepository(), app.state
+    state.settings = settings
+    state.clock = clock
+    state.metrics = RequestMetrics()
+    state.authenticator = KeyRing(stores.postgres, identity, settings.admin_key, clock)
+    state.users = Users(stores.postgres, identity, clock)
+    state.workspaces = Workspaces(stores.postgres, identity)
+    state.qr_codes = QrCodes(
+        stores.postgres,
+        QrCodeRepository(),
+        RouteTable(stores.postgres),
+        RouteCache(stores.redis),
+        clock,
+        generate_code,
+    )
+    state.analytics = Analytics(ScanRepository(stores.clickhouse))
+    state.health = Health(
+        {"postgres": stores.postgres.ping, "redis": stores.ping_redis, "clickhouse": stores.clickhouse.ping},
+        settings.probe_timeout_s,
+    )
+
+
+def _lifespan(stores: Stores) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await app.state.authenticator.close()
+        await stores.close()
+
+    return lifespan
+
+
+def _allowed_methods(routers: Iterable[APIRouter]) -> Mapping[str, str]:
+    """The methods of each path, for `Allow`: each is a route of its own, and none knows of the others."""
+    methods: dict[str, set[str]] = defaultdict(set)
+    for router in routers:
+        for route in router.routes:
+            if isinstance(route, APIRoute):
+                methods[route.path] |= route.methods or set()
+    return {path: ", ".join(sorted(names)) for path, names in methods.items()}

@@ -1,0 +1,1 @@
+"""Users, the workspaces they own, and the keys that open them."""

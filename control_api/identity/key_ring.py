@@ -1,0 +1,69 @@
+"""Whose a credential is."""
+
+import asyncio
+from datetime import timedelta
+
+from control_api.clock import Clock
+from control_api.identity.key_format import is_same_text, is_secret_right, parse_key
+from control_api.identity.model import ApiKey
+from control_api.identity.repository import IdentityRepository
+from control_api.web.authentication import Caller, KeyHolder, PlatformAdmin
+from scanhop.stores.errors import StoreError
+from scanhop.stores.postgres import Postgres
+from scanhop.telemetry.logs import get_logger
+
+USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+class KeyRing:
+    """The authenticator of the API. Raises StoreUnavailable.
+
+    That a key was used is noted at most once a minute, beside the answer rather than before it; `close` waits for
+    what is still to be noted.
+    """
+
+    def __init__(
+        self, postgres: Postgres, repository: IdentityRepository, admin_key: str | None, clock: Clock
+    ) -> None:
+        self._postgres = postgres
+        self._repository = repository
+        self._admin_key = admin_key
+        self._clock = clock
+        self._notes: set[asyncio.Task[None]] = set()
+
+    async def find_caller(self, credential: str) -> Caller | None:
+        if self._admin_key is not None and is_same_text(credential, self._admin_key):
+            return PlatformAdmin()
+        key = await self.find_key(credential)
+        if key is None:
+            return None
+        self._note_use(key)
+        return KeyHolder(key.id, key.workspace_id, key.user_id, key.scopes)
+
+    async def find_key(self, text: str) -> ApiKey | None:
+        """The key, if it is one that opens its workspace now."""
+        parsed = parse_key(text)
+        if parsed is None:
+            return None
+        key_id, secret = parsed
+        async with self._postgres.connection() as connection:
+            key = await self._repository.find_api_key(connection, key_id)
+        right = is_secret_right(secret, None if key is None else key.secret_hash)
+        return key if key is not None and right and key.is_valid(self._clock()) else None
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._notes)
+
+    def _note_use(self, key: ApiKey) -> None:
+        if key.last_used_at is None or key.last_used_at < self._clock() - USE_NOTED_EVERY:
+            task = asyncio.create_task(self._record_use(key))
+            self._notes.add(task)
+            task.add_done_callback(self._notes.discard)
+
+    async def _record_use(self, key: ApiKey) -> None:
+        now = self._clock()
+        try:
+            async with self._postgres.connection() as connection:
+                await self._repository.record_key_use(connection, key, now, now - USE_NOTED_EVERY)
+        except StoreError as error:
+            get_logger().warning("key_use_not_noted", key_id=key.id, error=str(error))

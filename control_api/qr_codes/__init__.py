@@ -1,0 +1,1 @@
+"""QR codes: what a printed code leads to, its versions, and how an edit reaches the edge."""

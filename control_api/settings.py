@@ -1,0 +1,35 @@
+"""What the API needs to know, taken from the settings of the process."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from scanhop.settings import Settings, require
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """`admin_key` None: there is no platform admin. `public_url`: the base of short URLs, without a final slash."""
+
+    postgres_dsn: str
+    redis_url: str
+    clickhouse_url: str
+    public_url: str
+    admin_key: str | None = None
+    postgres_connections: int = 20
+    postgres_timeout_s: float = 10.0
+    redis_timeout_s: float = 0.5
+    clickhouse_timeout_s: int = 15
+    probe_timeout_s: float = 1.0
+    max_body_bytes: int = 1 << 20
+    version: str = version("scanhop")
+
+
+def api_settings_from(settings: Settings) -> ApiSettings:
+    """Raises InvalidSettings."""
+    return ApiSettings(
+        postgres_dsn=require(settings, "postgres_dsn"),
+        redis_url=require(settings, "redis_url"),
+        clickhouse_url=require(settings, "clickhouse_url"),
+        public_url=settings.public_url or f"http://{settings.edge_bind}",
+        admin_key=settings.admin_key,
+    )

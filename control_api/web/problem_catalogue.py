@@ -1,0 +1,38 @@
+"""Every kind of problem the API answers. `docs/errors.md` explains each of them to those who meet it."""
+
+from enum import Enum
+
+
+class ProblemKind(Enum):
+    """The member's name in lower case is the `code`: for programs, it never changes its meaning."""
+
+    BAD_REQUEST = (400, "The request cannot be read")
+    MALFORMED_JSON = (400, "The body is not JSON")
+    BAD_CURSOR = (400, "The cursor is not one of ours")
+    UNAUTHENTICATED = (401, "A valid key is needed")
+    ADMIN_KEY_NEEDED = (403, "Only the platform admin may do this")
+    WORKSPACE_KEY_NEEDED = (403, "This needs the key of a workspace")
+    MISSING_SCOPE = (403, "The key may not do this")
+    NOT_FOUND = (404, "There is no such thing")
+    METHOD_NOT_ALLOWED = (405, "The method is not allowed here")
+    EMAIL_TAKEN = (409, "The e-mail address is taken")
+    SHORT_CODE_TAKEN = (409, "The short code is taken")
+    CODE_BANNED = (409, "The QR code is banned")
+    STALE_VERSION = (412, "The object has changed meanwhile")
+    BODY_TOO_LARGE = (413, "The body is too large")
+    UNSUPPORTED_MEDIA_TYPE = (415, "The body must be JSON")
+    INVALID_PARAMETERS = (422, "Some parameters are invalid")
+    INTERNAL_ERROR = (500, "Something went wrong on our side")
+    STORE_UNAVAILABLE = (503, "A store is unavailable")
+
+    def __init__(self, status: int, title: str) -> None:
+        self.status = status
+        self.title = title
+
+    @property
+    def code(self) -> str:
+        return self.name.lower()
+
+    @property
+    def type(self) -> str:
+        return f"urn:scanhop:error:{self.code}"

@@ -1,0 +1,54 @@
+"""`scanhop ingest`: the collector as a process of its own."""
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+
+from ingest.collector import Collector
+from ingest.enrichment import Enrichment
+from ingest.freezer import Freezer
+from ingest.loader import Loader
+from ingest.visitors import Visitors
+from scanhop.settings import Settings, require
+from scanhop.stores.clickhouse import ClickHouse
+from scanhop.stores.postgres import Postgres
+from scanhop.stores.salts import SaltTable
+from scanhop.telemetry.logs import configure_logs, get_logger
+
+CLICKHOUSE_TIMEOUT_S = 60
+POSTGRES_TIMEOUT_S = 5.0
+
+
+def run_ingest(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT, then takes what is sealed by then. Raises InvalidSettings."""
+    configure_logs("ingest", settings.log_level)
+    postgres_dsn, clickhouse_url = require(settings, "postgres_dsn"), require(settings, "clickhouse_url")
+    asyncio.run(_run(settings, postgres_dsn, clickhouse_url))
+
+
+async def _run(settings: Settings, postgres_dsn: str, clickhouse_url: str) -> None:
+    postgres = Postgres(postgres_dsn, max_connections=1, command_timeout_s=POSTGRES_TIMEOUT_S)
+    clickhouse = ClickHouse(clickhouse_url, timeout_s=CLICKHOUSE_TIMEOUT_S)
+    collector = build_collector(settings, postgres, clickhouse)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, collector.stop)
+    get_logger().info("ingest_started", spool=str(settings.spool_root))
+    try:
+        await collector.run()
+    finally:
+        await clickhouse.close()
+        await postgres.close()
+
+
+def build_collector(settings: Settings, postgres: Postgres, clickhouse: ClickHouse) -> Collector:
+    salts = SaltTable(postgres)
+
+    async def read_salts() -> Mapping[date, bytes]:
+        return await salts.ensure_salts(datetime.now(UTC))
+
+    root = settings.spool_root
+    visitors = Visitors(read_salts)
+    enrichment = Enrichment(visitors, settings.trusted_proxies, settings.ip_storage)
+    return Collector(root, Freezer(root, enrichment), Loader(clickhouse), visitors)

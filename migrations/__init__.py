@@ -1,0 +1,1 @@
+"""The schemas of Postgres (Alembic, plain SQL) and ClickHouse (numbered SQL), as package data."""

@@ -1,0 +1,1 @@
+"""What the three processes of Scanhop share: formats, routing rules, stores, spool, supervision, commands."""

@@ -1,0 +1,1 @@
+"""The `scanhop` command. A process is imported only when its subcommand runs."""

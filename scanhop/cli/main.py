@@ -1,0 +1,173 @@
+"""The subcommands, and how their failures are told: one clear message on stderr, exit code 1 or 2, no traceback."""
+
+import asyncio
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scanhop.settings import Bind, InvalidSettings, Settings, load_settings, require
+from scanhop.supervisor import ChildFailed
+
+app = typer.Typer(
+    help="Scanhop: a self-hosted QR platform.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept. Default: SCANHOP_DATA_DIR, .scanhop")]
+Descriptor = Annotated[int | None, typer.Option(hidden=True)]
+
+
+class CommandFailed(Exception):
+    """What the user is told; the command ends with code 1."""
+
+
+def main() -> None:
+    try:
+        app()
+    except InvalidSettings as error:
+        _fail(f"bad settings\n  {str(error).replace(chr(10), chr(10) + '  ')}", 2)
+    except (CommandFailed, ChildFailed) as error:
+        _fail(str(error), 1)
+
+
+@app.command()
+def up(
+    data_dir: DataDir = None,
+    edge_port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: any free one")] = None,
+    api_port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: any free one")] = None,
+    edge_workers: Annotated[int | None, typer.Option(min=1, max=256)] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Seed a demo workspace and print commands to try")] = False,
+) -> None:
+    """Run everything: the embedded engines (where none are set) and every process, until Ctrl-C."""
+    from scanhop.cli.up import UpOptions, run_up  # noqa: PLC0415
+
+    run_up(load_settings(), UpOptions(data_dir, edge_port, api_port, edge_workers, demo))
+
+
+@app.command()
+def edge(worker: Descriptor = None, listen_fd: Descriptor = None, metrics_fd: Descriptor = None) -> None:
+    """Answer scans. Supervises SCANHOP_EDGE_WORKERS workers on one listening socket."""
+    from edge.process import run_edge  # noqa: PLC0415
+
+    settings = load_settings()
+    require(settings, "redis_url")
+    require(settings, "postgres_dsn")
+    if worker is not None and listen_fd is not None:
+        _run_edge_worker(settings, worker, listen_fd, metrics_fd)
+        return
+    _prepare_spool(settings)
+    listen = _inherited(listen_fd) or listen_on(settings.edge_bind, "edge")
+    metrics = None if settings.metrics_bind is None else listen_on(settings.metrics_bind, "metrics page")
+    run_edge(settings, listen, metrics)
+
+
+@app.command()
+def ingest() -> None:
+    """Turn the spool's scans into rows in ClickHouse."""
+    from ingest.process import run_ingest  # noqa: PLC0415
+
+    settings = load_settings()
+    _prepare_spool(settings)
+    run_ingest(settings)
+
+
+@app.command()
+def api(listen_fd: Descriptor = None) -> None:
+    """Serve the control API."""
+    from control_api.process import run_api  # noqa: PLC0415
+
+    settings = load_settings()
+    listen = _inherited(listen_fd) or listen_on(settings.api_bind, "api")
+    run_api(settings, listen)
+
+
+@app.command()
+def worker() -> None:
+    """Run the jobs of the queue, and those that come by the clock."""
+    from control_api.worker import run_worker  # noqa: PLC0415
+
+    run_worker(load_settings())
+
+
+@app.command()
+def migrate(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Bring Postgres and ClickHouse to this version's schema."""
+    from scanhop.cli.running_stack import with_running_stack  # noqa: PLC0415
+    from scanhop.stores.errors import StoreError  # noqa: PLC0415
+    from scanhop.stores.migrations import migrate as run  # noqa: PLC0415
+
+    settings = with_running_stack(load_settings(), data_dir)
+    dsn, url = require(settings, "postgres_dsn"), require(settings, "clickhouse_url")
+    try:
+        steps = asyncio.run(run(dsn, url, dry_run=dry_run))
+    except StoreError as error:
+        raise CommandFailed(str(error)) from error
+    verb = "would run" if dry_run else "ran"
+    typer.echo("\n".join(f"{verb} {step.store} {step.name}" for step in steps) or "nothing to do")
+
+
+@app.command()
+def seed(data_dir: DataDir = None) -> None:
+    """Seed a demo workspace with a few codes through the API, and print commands to try."""
+    from scanhop.cli.demo import DemoFailed, seed_demo  # noqa: PLC0415
+    from scanhop.cli.running_stack import with_running_stack  # noqa: PLC0415
+
+    settings = with_running_stack(load_settings(), data_dir)
+    try:
+        typer.echo(seed_demo(f"http://{settings.api_bind}", require(settings, "admin_key"), settings.data_dir))
+    except DemoFailed as error:
+        raise CommandFailed(str(error)) from error
+
+
+@app.command()
+def doctor(data_dir: DataDir = None) -> None:
+    """Check settings, engines, schema, GeoIP file and disk. Ends with code 1 when something is wrong."""
+    from scanhop.cli.doctor import examine, print_findings  # noqa: PLC0415
+    from scanhop.cli.running_stack import with_running_stack  # noqa: PLC0415
+
+    findings = asyncio.run(examine(with_running_stack(load_settings(), data_dir)))
+    print_findings(findings)
+    if not all(finding.is_well for finding in findings):
+        raise typer.Exit(1)
+
+
+def listen_on(bind: Bind, what: str) -> socket.socket:
+    """Raises CommandFailed when the address cannot be had."""
+    from scanhop.serving import open_listener  # noqa: PLC0415
+
+    try:
+        return open_listener(bind)
+    except OSError as error:
+        raise CommandFailed(f"the {what} cannot listen on {bind}: {error.strerror or error}") from error
+
+
+def _run_edge_worker(settings: Settings, worker: int, listen_fd: int, metrics_fd: int | None) -> None:
+    from edge.worker import run_worker as run  # noqa: PLC0415
+
+    run(settings, worker, socket.socket(fileno=listen_fd), _inherited(metrics_fd))
+
+
+def _prepare_spool(settings: Settings) -> None:
+    """Raises CommandFailed when the spool cannot be written."""
+    from scanhop.spool import prepare_root  # noqa: PLC0415
+
+    try:
+        prepare_root(settings.spool_root)
+    except OSError as error:
+        raise CommandFailed(f"the spool {settings.spool_root} cannot be written: {error.strerror}") from error
+
+
+def _inherited(descriptor: int | None) -> socket.socket | None:
+    return None if descriptor is None else socket.socket(fileno=descriptor)
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(f"scanhop: {message}\n")
+    sys.exit(code)

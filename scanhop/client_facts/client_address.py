@@ -1,0 +1,93 @@
+"""Who the client is when proxies stand in between.
+
+Only a peer inside the configured trusted networks is believed. The list it forwards is walked from the right, since
+the right end was written by the nearest proxy and the left end by anybody: the first address outside the trusted
+networks is the client. `X-Forwarded-For` is read where present, else `Forwarded` (RFC 7239, section 5.2).
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_QUOTE = re.compile(r'(?<!\\)"')
+_PAIR = re.compile(r'\s*([^\s=;,"]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))\s*(?:;|$)')
+_ELEMENT = re.compile(f"(?:{_PAIR.pattern})+")
+
+
+def client_address(peer: bytes, headers: Mapping[bytes, bytes], trusted: Sequence[Network]) -> Address | None:
+    """`peer`: 4 or 16 bytes, or none of a local socket. `headers` by lower-case name. None when unknown."""
+    address = unmap(ipaddress.ip_address(peer)) if peer else None
+    if address is None or not is_trusted(address, trusted):
+        return address
+    for text in _hops_from_the_right(headers):
+        hop = _parse_hop(text)
+        if hop is None:  # obfuscated or garbage: who stands behind it cannot be known
+            return address
+        address = hop
+        if not is_trusted(address, trusted):
+            return address
+    return address
+
+
+def is_trusted(address: Address, trusted: Sequence[Network]) -> bool:
+    return any(address in network for network in trusted)
+
+
+def unmap(address: Address) -> Address:
+    """An IPv4 address written as IPv6 (::ffff:a.b.c.d) as what it is."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def network_of(address: Address) -> str:
+    """The truncated form: /24 for IPv4, /48 for IPv6, written as the network's first address."""
+    prefix = 24 if address.version == 4 else 48
+    return str(ipaddress.ip_network((address, prefix), strict=False).network_address)
+
+
+def _hops_from_the_right(headers: Mapping[bytes, bytes]) -> Iterator[str]:
+    """Empty elements of a list mean nothing (RFC 9110, section 5.6.1)."""
+    chain = headers.get(b"x-forwarded-for")
+    if chain is not None:
+        yield from filter(None, map(str.strip, reversed(chain.decode("latin-1").split(","))))
+        return
+    for element in _elements_from_the_right(headers.get(b"forwarded", b"").decode("latin-1")):
+        yield _for_of(element)
+
+
+def _elements_from_the_right(forwarded: str) -> Iterator[str]:
+    """A comma inside a quoted value ends no element. A quote that somebody farther left never closed harms nobody."""
+    parts: list[str] = []
+    is_quoted = False
+    for part in reversed(forwarded.split(",")):
+        parts.append(part)
+        is_quoted ^= len(_QUOTE.findall(part)) % 2 == 1
+        if not is_quoted:
+            element = ",".join(reversed(parts)).strip()
+            parts.clear()
+            if element:
+                yield element
+
+
+def _for_of(element: str) -> str:
+    """Empty when the element is garbage, or keeps its client to itself."""
+    if _ELEMENT.fullmatch(element) is None:
+        return ""
+    return next((quoted or plain for name, quoted, plain in _PAIR.findall(element) if name.lower() == "for"), "")
+
+
+def _parse_hop(text: str) -> Address | None:
+    """`192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`; a zone is left out."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return unmap(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        return None

@@ -1,0 +1,76 @@
+"""Device, operating system and browser of a User-Agent.
+
+The regular expressions and their reading are the libraries `ua-parser` (its Rust resolver: about 20 µs a string) and
+`user-agents` (which device is a phone, a tablet, a PC, a spider).
+"""
+
+from enum import StrEnum
+from functools import lru_cache
+
+import msgspec
+from ua_parser import Parser, Result
+from ua_parser.loaders import load_lazy_builtins
+from ua_parser.regex import Resolver
+from user_agents.parsers import UserAgent, parse_browser, parse_device, parse_operating_system
+
+CACHED_USER_AGENTS = 20_000
+MAX_USER_AGENT = 1024
+
+
+class DeviceType(StrEnum):
+    """A closed list; the values are what ClickHouse stores."""
+
+    MOBILE = "mobile"
+    TABLET = "tablet"
+    DESKTOP = "desktop"
+    BOT = "bot"
+    OTHER = "other"
+
+
+class Device(msgspec.Struct, frozen=True, gc=False):
+    """`os` and `browser` are family names, "Other" where unknown."""
+
+    device_type: DeviceType
+    os: str
+    browser: str
+
+
+class DeviceReader:
+    """Reads User-Agents; the most recent CACHED_USER_AGENTS are remembered."""
+
+    def __init__(self) -> None:
+        self._parser = Parser(Resolver(load_lazy_builtins()))
+        self.read = lru_cache(CACHED_USER_AGENTS)(self._read)
+
+    def _read(self, user_agent: str) -> Device:
+        text = user_agent[:MAX_USER_AGENT]
+        seen = _ParsedUserAgent(self._parser.parse(text))
+        return Device(_device_type(seen), seen.os.family, seen.browser.family)
+
+
+class _ParsedUserAgent(UserAgent):  # type: ignore[misc]
+    """user-agents' judgement on top of a result of the fast parser."""
+
+    def __init__(self, result: Result) -> None:
+        agent, os, device = result.user_agent, result.os, result.device
+        self.ua_string = result.string
+        self.browser = (
+            parse_browser(agent.family, agent.major, agent.minor, agent.patch) if agent else parse_browser("Other")
+        )
+        self.os = (
+            parse_operating_system(os.family, os.major, os.minor, os.patch) if os else parse_operating_system("Other")
+        )
+        self.device = parse_device(device.family, device.brand, device.model) if device else _NO_DEVICE
+
+
+_NO_DEVICE = parse_device("Other", None, None)
+
+
+def _device_type(seen: UserAgent) -> DeviceType:
+    if seen.is_bot:
+        return DeviceType.BOT
+    if seen.is_tablet:
+        return DeviceType.TABLET
+    if seen.is_mobile:
+        return DeviceType.MOBILE
+    return DeviceType.DESKTOP if seen.is_pc else DeviceType.OTHER

@@ -1,0 +1,57 @@
+"""The durable hand-off of scans from the edge to ingest: append-only files on the local disk.
+
+**Promise.** Once `flush()` has returned without a loss, the records are in the file (write(2) done): `kill -9` of
+any process at any moment loses none. A power cut loses at most what the fsync interval had not yet covered.
+
+**Layout.** The spool root holds one directory for each start of a writing process, named by a UUIDv7 and never
+used again:
+
+    <root>/<spool id>/writer.lock       held (flock) by the writing process while it lives
+    <root>/<spool id>/reader.lock       held by the ingest process that has claimed the directory
+    <root>/<spool id>/00000001.open     the segment being appended to (at most one)
+    <root>/<spool id>/00000001.sealed   complete, immutable
+    <root>/<spool id>/00000001.batch    the frozen insert of that segment (written by ingest)
+    <root>/<spool id>/00000001.acked    the frozen insert after ClickHouse accepted it; removed after a grace period
+    <root>/<spool id>/00000001.parked   a frozen insert that ClickHouse refused for good; an operator decides
+    <root>/<spool id>/00000001.damaged  the bytes of that segment that were no record
+    <root>/<spool id>/00000001.rejected its records that cannot become a row, with the reason
+
+A directory appears under its final name with its lock already held, so nobody can take a new one for abandoned.
+Files are 0600, directories 0700. All numbers are little-endian.
+
+**Segment.** A header (magic, format version, spool id, segment number, time of creation, CRC), then frames:
+
+    mark (4 bytes) · length of payload (u32) · CRC (u32) · record number in the segment (u32) · payload
+
+The CRC is CRC-32 of the payload started from the record number plus one, so it covers both, and zeroed bytes behind
+a mark are no frame. The mark lets a reader find the next frame behind damaged bytes.
+
+**Reading.** A frame that does not check is skipped up to the next one that does; the bytes between are counted and
+set aside. At the end of a segment that is a torn tail, which a crash leaves and which nobody was promised.
+Record numbers stay what they were, so a record's identity does not depend on what was damaged around it.
+
+**Sealing.** By count, size, age (while few sealed segments wait) and change of the UTC month, so that a segment is
+one partition in ClickHouse. The writer seals by renaming; a dead writer's open segment is sealed by whoever claims
+its directory.
+
+**Bounds.** The root holds at most `max_bytes`; at the bound the unsent data stays and new scans are counted as lost,
+by reason. Records of unknown codes are dropped once a tenth of the bound is in use. A failed write is undone
+(truncated) and counted; a failed fsync ends the segment, since the kernel may have dropped its pages. No failure
+reaches the redirect.
+"""
+
+from scanhop.spool.reader import Damage, SegmentContent, read_segment
+from scanhop.spool.segment import SegmentName, SpoolId
+from scanhop.spool.writer import LossReason, SpoolLimits, SpoolWriter, prepare_root
+
+__all__ = [
+    "Damage",
+    "LossReason",
+    "SegmentContent",
+    "SegmentName",
+    "SpoolId",
+    "SpoolLimits",
+    "SpoolWriter",
+    "prepare_root",
+    "read_segment",
+]

@@ -1,0 +1,111 @@
+"""The reading side's hold on a directory.
+
+A claim is an flock on `reader.lock`: of several ingest processes, one works on a directory at a time. While the
+writer lives its sealed segments are read; once the writer's lock is free, the writer is dead for good (a directory
+is never used again), so the claim's holder may seal the open segment and, in the end, remove the directory.
+"""
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from uuid import UUID
+
+from scanhop.spool.segment import (
+    OPEN,
+    READER_LOCK,
+    SEALED,
+    WRITER_LOCK,
+    SegmentName,
+    SpoolId,
+    list_segments,
+)
+
+
+class Claim:
+    """One claimed directory, until `release()`."""
+
+    def __init__(self, root: Path, spool_id: SpoolId, lock_fd: int) -> None:
+        self.root = root
+        self.spool_id = spool_id
+        self._lock_fd = lock_fd
+
+    @property
+    def directory(self) -> Path:
+        return self.root / str(self.spool_id)
+
+    def list_waiting(self) -> list[SegmentName]:
+        """Sealed segments, oldest first. Seals what a dead writer left open."""
+        if self.is_abandoned():
+            for name in list_segments(self.root, self.spool_id, OPEN):
+                name.path(self.root, OPEN).rename(name.path(self.root, SEALED))
+        return list_segments(self.root, self.spool_id, SEALED)
+
+    def is_abandoned(self) -> bool:
+        """Whether the writer is dead."""
+        try:
+            fd = os.open(self.directory / WRITER_LOCK, os.O_RDWR)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def remove_if_finished(self) -> bool:
+        """Remove the directory of a dead writer when nothing in it is of further use."""
+        if not self.is_abandoned() or self._holds_work():
+            return False
+        shutil.rmtree(self.directory, ignore_errors=True)  # another process may be looking in
+        return True
+
+    def release(self) -> None:
+        os.close(self._lock_fd)
+
+    def _holds_work(self) -> bool:
+        locks = (WRITER_LOCK, READER_LOCK)
+        try:
+            return any(path.name not in locks for path in self.directory.iterdir())
+        except FileNotFoundError:  # somebody removed it
+            return False
+
+
+def claim_directories(root: Path, held: frozenset[SpoolId]) -> list[Claim]:
+    """Claim every directory that nobody holds, beside those in `held`."""
+    wanted = (spool_id for spool_id in list_spools(root) if spool_id not in held)
+    return [claim for spool_id in wanted if (claim := _try_claim(root, spool_id)) is not None]
+
+
+def list_spools(root: Path) -> list[SpoolId]:
+    """The spool directories, oldest first."""
+    try:
+        names = [path.name for path in root.iterdir() if path.is_dir()]
+    except FileNotFoundError:
+        return []
+    return sorted(SpoolId(UUID(name)) for name in names if _is_uuid(name))
+
+
+def _try_claim(root: Path, spool_id: SpoolId) -> Claim | None:
+    try:
+        fd = os.open(root / str(spool_id) / READER_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        return None  # another process has just removed it
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_current = os.fstat(fd).st_nlink > 0
+    except BlockingIOError:
+        is_current = False
+    if not is_current:
+        os.close(fd)
+        return None
+    return Claim(root, spool_id, fd)
+
+
+def _is_uuid(name: str) -> bool:
+    try:
+        return str(UUID(name)) == name
+    except ValueError:
+        return False

@@ -1,0 +1,332 @@
+"""The writing side: one SpoolWriter for each edge worker, used from one thread (its event loop).
+
+`append` puts a record into the buffer of this loop tick; `flush` writes the buffer with one write(2). A second
+thread of the writer's own only calls fdatasync, on the interval of the settings.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from uuid import UUID
+
+from scanhop.spool.frame import FRAME_HEAD, MAX_PAYLOAD, encode_frame
+from scanhop.spool.segment import HEADER_SIZE, OPEN, SEALED, WRITER_LOCK, SegmentName, SpoolId, encode_header
+from scanhop.spool.usage import spool_bytes
+from scanhop.wire.ids import uuid7
+
+UNKNOWN_SHARE = 10
+USAGE_INTERVAL_S = 1.0
+
+
+class LossReason(StrEnum):
+    """Why a scan is not in the spool. A closed list; the names stand in the metrics."""
+
+    SPOOL_FULL = "spool_full"
+    UNKNOWN_SHARE = "unknown_share"
+    DISK_FULL = "disk_full"
+    WRITE_FAILED = "write_failed"
+    TOO_LARGE = "too_large"
+
+
+@dataclass(frozen=True)
+class SpoolLimits:
+    """`max_age_s` counts from a segment's first record and seals only while fewer than `max_waiting` wait."""
+
+    max_bytes: int
+    fsync_interval_s: float = 0.2
+    max_records: int = 50_000
+    max_segment_bytes: int = 16 << 20
+    max_age_s: float = 0.5
+    max_waiting: int = 8
+
+
+def prepare_root(root: Path) -> None:
+    """Make the root where it is missing, and try to write there. Raises OSError."""
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    probe = root / f".probe-{os.getpid()}"
+    probe.touch(mode=0o600)
+    probe.unlink()
+
+
+class SpoolWriter:
+    """Owns one spool directory from its creation to `close()`, or to the death of the process."""
+
+    def __init__(self, root: Path, limits: SpoolLimits, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        """`root` exists. Raises OSError when a directory in it cannot be made or written."""
+        self._root = root
+        self._limits = limits
+        self._clock_ns = clock_ns
+        self.spool_id = SpoolId(uuid7(clock_ns()))
+        self.lost: Counter[LossReason] = Counter()
+        self.written_records = 0
+        self.fsync_failures = 0
+        self.seal_failures = 0
+        self._lock_fd = _make_directory(root, self.spool_id)
+        self._buffer: list[bytes] = []
+        self._buffered_bytes = 0
+        self._number = 0
+        self._segment: _OpenSegment | None = None
+        self._last_ns = 0
+        self._usage = 0
+        self._usage_read_at = float("-inf")
+        self._syncer = _Syncer(limits.fsync_interval_s)
+        self._syncer.start()
+
+    def now_ns(self) -> int:
+        """The time for the next record: the clock's, never earlier than the last one's."""
+        self._last_ns = max(self._clock_ns(), self._last_ns)
+        return self._last_ns
+
+    def append(self, payload: bytes, *, at_ns: int, is_unknown: bool = False) -> bool:
+        """Take a record for the next `flush`. False: it was counted as lost (see `lost`)."""
+        if len(payload) > MAX_PAYLOAD:
+            return self._lose(LossReason.TOO_LARGE)
+        usage = self._spool_usage()
+        if usage + HEADER_SIZE + FRAME_HEAD.size + len(payload) > self._limits.max_bytes:
+            return self._lose(LossReason.SPOOL_FULL)
+        if is_unknown and usage > self._limits.max_bytes // UNKNOWN_SHARE:
+            return self._lose(LossReason.UNKNOWN_SHARE)
+        segment = self._segment_for(at_ns)
+        if segment is None:
+            return False
+        frame = encode_frame(segment.next_number(), payload)
+        self._buffer.append(frame)
+        self._buffered_bytes += len(frame)
+        return True
+
+    def flush(self) -> bool:
+        """Write what was appended. False: the disk refused, and all of it was counted as lost."""
+        if not self._buffer or self._segment is None:
+            return True
+        frames, self._buffer, self._buffered_bytes = self._buffer, [], 0
+        data = b"".join(frames)
+        try:
+            self._segment.write(data, len(frames))
+        except OSError as error:
+            self._lose(_loss_reason(error), len(frames))
+            self._abandon_segment()
+            return False
+        self.written_records += len(frames)
+        self._usage += len(data)
+        if self._limits.fsync_interval_s == 0:
+            self._sync(self._segment.fd)
+        return True
+
+    def seal_if_due(self) -> None:
+        """Seal by count, size or age; called after each flush and on a timer."""
+        self._check_syncer()
+        segment = self._segment
+        if segment is None or self._buffer or segment.records == 0:
+            return
+        limits = self._limits
+        full = segment.records >= limits.max_records or segment.size >= limits.max_segment_bytes
+        if full or (segment.age_s() >= limits.max_age_s and self._waiting() < limits.max_waiting):
+            self._seal()
+
+    def close(self) -> None:
+        """Write, seal and fsync everything, then give the directory up to ingest."""
+        self.flush()
+        self._seal()
+        self._syncer.stop()
+        os.close(self._lock_fd)
+
+    def _segment_for(self, at_ns: int) -> "_OpenSegment | None":
+        """The open segment, or a new one; None when the disk refuses a new one (counted as lost)."""
+        month = _utc_month(at_ns)
+        if self._segment is not None and self._segment.month == month:
+            return self._segment
+        self.flush()
+        self._seal()
+        self._number += 1
+        name = SegmentName(self.spool_id, self._number)
+        try:
+            self._segment = _OpenSegment(self._root, name, at_ns, month)
+        except OSError as error:
+            self._lose(_loss_reason(error))
+            return None
+        self._usage += HEADER_SIZE
+        self._syncer.watch(self._segment.fd)
+        return self._segment
+
+    def _seal(self) -> None:
+        """Rename; the syncer makes it durable and closes the file. An empty segment is removed."""
+        segment, self._segment = self._segment, None
+        if segment is None:
+            return
+        try:
+            if segment.records == 0:
+                segment.path.unlink(missing_ok=True)
+            else:
+                segment.path.rename(segment.path.with_suffix(SEALED))
+        except OSError:
+            self.seal_failures += 1  # it stays open by name; whoever claims the directory seals it
+        self._syncer.retire(segment.fd)
+
+    def _abandon_segment(self) -> None:
+        """After a failed write: cut off what it left. The next record begins a new segment."""
+        segment = self._segment
+        if segment is None:
+            return
+        with contextlib.suppress(OSError):  # the reader skips a torn frame
+            os.ftruncate(segment.fd, segment.size)
+        self._seal()
+
+    def _check_syncer(self) -> None:
+        failed = self._syncer.take_failures()
+        if failed:
+            self.fsync_failures += failed
+            self.flush()
+            self._seal()
+
+    def _sync(self, fd: int) -> None:
+        """Within a flush: the records are in the file, whatever the disk says of it."""
+        try:
+            os.fdatasync(fd)
+        except OSError:
+            self.fsync_failures += 1
+            self._seal()
+
+    def _waiting(self) -> int:
+        return sum(1 for _ in (self._root / str(self.spool_id)).glob(f"*{SEALED}"))
+
+    def _spool_usage(self) -> int:
+        now = time.monotonic()
+        if now - self._usage_read_at >= USAGE_INTERVAL_S:
+            self._usage_read_at = now
+            self._usage = spool_bytes(self._root)
+        return self._usage + self._buffered_bytes
+
+    def _lose(self, reason: LossReason, records: int = 1) -> bool:
+        self.lost[reason] += records
+        return False
+
+
+class _OpenSegment:
+    """The file that is appended to. `size` and `records` are what was written without error."""
+
+    def __init__(self, root: Path, name: SegmentName, at_ns: int, month: tuple[int, int]) -> None:
+        self.path = name.path(root, OPEN)
+        self.month = month
+        self.records = 0
+        self._next_number = 0
+        self._first_write_at = 0.0
+        header = encode_header(name, at_ns)
+        self.fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        try:
+            _write_all(self.fd, header)
+        except OSError:
+            os.close(self.fd)
+            self.path.unlink(missing_ok=True)
+            raise
+        self.size = len(header)
+
+    def next_number(self) -> int:
+        self._next_number += 1
+        return self._next_number - 1
+
+    def write(self, data: bytes, records: int) -> None:
+        _write_all(self.fd, data)
+        if self.records == 0:
+            self._first_write_at = time.monotonic()
+        self.size += len(data)
+        self.records += records
+
+    def age_s(self) -> float:
+        return time.monotonic() - self._first_write_at
+
+
+class _Syncer(threading.Thread):
+    """Calls fdatasync on the watched file each interval, and on a retired one before it closes it."""
+
+    def __init__(self, interval_s: float) -> None:
+        super().__init__(name="spool-sync", daemon=True)
+        self._interval_s = interval_s
+        self._state = threading.Condition()
+        self._watched: int | None = None
+        self._retired: list[int] = []
+        self._failures = 0
+        self._stopping = False
+
+    def watch(self, fd: int) -> None:
+        with self._state:
+            self._watched = fd
+
+    def retire(self, fd: int) -> None:
+        with self._state:
+            if self._watched == fd:
+                self._watched = None
+            self._retired.append(fd)
+
+    def take_failures(self) -> int:
+        with self._state:
+            failures, self._failures = self._failures, 0
+            return failures
+
+    def stop(self) -> None:
+        with self._state:
+            self._stopping = True
+            self._state.notify()
+        self.join()
+
+    def run(self) -> None:
+        stopping = False
+        while not stopping:
+            with self._state:
+                self._state.wait_for(lambda: self._stopping, self._interval_s or 0.2)
+                stopping = self._stopping
+                watched = self._duplicate_watched()
+                retired, self._retired = self._retired, []
+            for fd in [*retired, *([] if watched is None else [watched])]:
+                self._sync_and_close(fd)
+
+    def _duplicate_watched(self) -> int | None:
+        """A descriptor that the writer cannot close meanwhile. Without one to be had, that is a failed sync."""
+        try:
+            return None if self._watched is None else os.dup(self._watched)
+        except OSError:
+            self._failures += 1
+            return None
+
+    def _sync_and_close(self, fd: int) -> None:
+        try:
+            os.fdatasync(fd)
+        except OSError:
+            with self._state:
+                self._failures += 1
+        finally:
+            os.close(fd)
+
+
+def _make_directory(root: Path, spool_id: UUID) -> int:
+    """Make the directory under its final name with its lock held; returns the lock's descriptor."""
+    hidden = root / f".{spool_id}.new"
+    hidden.mkdir(mode=0o700)
+    fd = os.open(hidden / WRITER_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    hidden.rename(root / str(spool_id))
+    return fd
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    written = os.write(fd, data)
+    while written < len(data):  # a short write: the next one tells why
+        written += os.write(fd, data[written:])
+
+
+def _loss_reason(error: OSError) -> LossReason:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return LossReason.DISK_FULL if full else LossReason.WRITE_FAILED
+
+
+def _utc_month(at_ns: int) -> tuple[int, int]:
+    at = datetime.fromtimestamp(at_ns // 1_000_000_000, UTC)
+    return at.year, at.month

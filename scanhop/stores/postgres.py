@@ -1,0 +1,94 @@
+"""Postgres by asyncpg.
+
+When it is away: a call raises StoreUnavailable within the time-outs set here; the pool reconnects by itself.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+import orjson
+
+from scanhop.stores.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+
+CONNECT_TIMEOUT_S = 5.0
+UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+class Postgres:
+    """A pool that opens on first use, so that a process starts while Postgres is away."""
+
+    def __init__(self, dsn: str, *, max_connections: int, command_timeout_s: float) -> None:
+        self._dsn = dsn
+        self._max_connections = max_connections
+        self._command_timeout_s = command_timeout_s
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Raises StoreUnavailable when Postgres cannot be reached, or goes away meanwhile."""
+        try:
+            pool = self._pool or await self._open()
+            async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+                yield connection
+        except UNAVAILABLE as error:
+            raise StoreUnavailable(f"postgres: {error or type(error).__name__}") from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def ping(self) -> None:
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await pool.close()
+
+    async def _open(self) -> "asyncpg.Pool[asyncpg.Record]":
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._dsn,
+                    min_size=0,
+                    max_size=self._max_connections,
+                    command_timeout=self._command_timeout_s,
+                    timeout=CONNECT_TIMEOUT_S,
+                    init=_set_codecs,
+                )
+            return self._pool
+
+
+async def _set_codecs(connection: Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=_encode_jsonb,
+        decoder=lambda data: orjson.loads(data[1:]),
+    )
+
+
+def _encode_jsonb(value: object) -> bytes:
+    """Text is taken as JSON that is written already: PgQueuer hands it over so."""
+    return b"\x01" + (value.encode() if isinstance(value, str) else orjson.dumps(value))

@@ -1,0 +1,1 @@
+"""What a process says of itself: logs and metrics. Never an address of a client, never a key."""

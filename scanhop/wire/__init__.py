@@ -1,0 +1,1 @@
+"""Formats that cross a process boundary: pure, no I/O, no clock."""

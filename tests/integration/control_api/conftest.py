@@ -1,0 +1,56 @@
+"""The API on real engines. Without `clickhouse_url` it gets an address where nothing listens."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from control_api.app import build_app
+from control_api.settings import ApiSettings
+from tests.integration.control_api.api_client import ADMIN_KEY, Account, Api
+
+NOBODY = "127.0.0.1:9"
+
+OpenApi = Callable[..., AbstractAsyncContextManager[Api]]
+
+
+@pytest.fixture
+def settings(postgres_dsn: str, redis_url: str) -> ApiSettings:
+    return ApiSettings(postgres_dsn, redis_url, f"http://{NOBODY}/", "https://qr.example", ADMIN_KEY)
+
+
+@pytest.fixture
+def open_api(settings: ApiSettings) -> OpenApi:
+    """Opens the API with some settings changed."""
+
+    @asynccontextmanager
+    async def open_with(**changes: object) -> AsyncIterator[Api]:
+        app = build_app(replace(settings, **changes))
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://api") as client,
+        ):
+            yield Api(app, client)
+
+    return open_with
+
+
+@pytest_asyncio.fixture
+async def api(open_api: OpenApi) -> AsyncIterator[Api]:
+    async with open_api() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def account(api: Api) -> Account:
+    return await api.create_account()
+
+
+@pytest_asyncio.fixture
+async def code(api: Api, account: Account) -> dict[str, Any]:
+    return await api.create_code(account)

@@ -1,0 +1,62 @@
+"""Every statement on a tenant's rows names the workspace."""
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from scanhop.stores.sql import load_queries
+
+TENANT_TABLES = ("qr_codes", "qr_code_history", "projects", "api_keys", "qr_scan_events")
+EXCEPTIONS = {
+    ("identity", "find_api_key"),  # it is what says which workspace is meant
+}
+FILTER = re.compile(r"\bworkspace_id = (\$1\b|\{workspace_id:UUID\})")
+INSERT = re.compile(r"^INSERT INTO \w+ \([^)]*\bworkspace_id\b[^)]*\)\s+VALUES", re.MULTILINE)
+
+
+def statements() -> list[tuple[str, str, str]]:
+    domains = [folder for folder in files("control_api").iterdir() if folder.joinpath("queries.sql").is_file()]
+    return [
+        (domain.name, name, text)
+        for domain in domains
+        for name, text in load_queries(f"control_api.{domain.name}").items()
+    ]
+
+
+def touches_tenant_table(text: str) -> bool:
+    without_comments = re.sub(r"--.*", "", text)
+    return any(re.search(rf"\b(FROM|JOIN|INTO|UPDATE)\s+{table}\b", without_comments) for table in TENANT_TABLES)
+
+
+def names_workspace(text: str) -> bool:
+    return bool(FILTER.search(text) or INSERT.search(text))
+
+
+def test_every_statement_on_a_tenant_table_names_the_workspace():
+    unguarded = {
+        (domain, name)
+        for domain, name, text in statements()
+        if touches_tenant_table(text) and not names_workspace(text)
+    }
+    assert unguarded == EXCEPTIONS
+
+
+def test_the_files_are_found():
+    assert {domain for domain, _, _ in statements()} == {"analytics", "identity", "qr_codes"}
+
+
+@pytest.mark.parametrize(
+    ("text", "guarded"),
+    [
+        ("SELECT id FROM qr_codes WHERE id = $1", False),
+        ("SELECT id FROM qr_codes WHERE workspace_id = $1 AND id = $2", True),
+        ("SELECT workspace_id FROM qr_codes WHERE id = $1", False),
+        ("UPDATE api_keys SET name = $2 WHERE id = $1", False),
+        ("INSERT INTO qr_codes (workspace_id, id)\nVALUES ($1, $2)", True),
+        ("INSERT INTO qr_codes (id)\nVALUES ($1)", False),
+    ],
+)
+def test_the_rule_itself(text, guarded):
+    assert touches_tenant_table(text)
+    assert names_workspace(text) is guarded
