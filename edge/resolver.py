@@ -70,7 +70,7 @@ class Resolver:
         try:
             (route,) = await self._redis.list_routes([key])
         except StoreError as error:
-            self._note_redis_away(error)
+            self._note_redis_trouble(error)
             return None
         if route is not None:
             self.sources["redis"] += 1
@@ -91,11 +91,12 @@ class Resolver:
         try:
             await self._redis.put_if_newer(route)
         except StoreError as error:
-            self._note_redis_away(error)
+            self._note_redis_trouble(error)
 
-    def _note_redis_away(self, error: StoreError) -> None:
-        self._redis_away_until = time.monotonic() + REDIS_PAUSE_S
-        _log.warning("redis_away", error=str(error))
+    def _note_redis_trouble(self, error: StoreError) -> None:
+        if isinstance(error, StoreUnavailable):
+            self._redis_away_until = time.monotonic() + REDIS_PAUSE_S
+        _log.warning("redis_trouble", error=str(error))
 
     def _remembered(self, key: Key, error: Exception) -> CachedRoute:
         """The answer when the stores cannot give one."""

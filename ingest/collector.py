@@ -12,11 +12,12 @@ from pathlib import Path
 
 from ingest.enrichment import utc_day
 from ingest.freezer import Freezer
-from ingest.frozen_batch import DamagedBatch, read_batch, sync_directory
+from ingest.frozen_batch import DamagedBatch, read_batch
 from ingest.loader import Loader
 from ingest.visitors import Visitors
 from scanhop.spool import SegmentContent, SegmentName, SpoolId
 from scanhop.spool.claim import Claim, claim_directories
+from scanhop.spool.durable_file import sync_directory
 from scanhop.spool.segment import ACKED, BATCH, PARKED, SEALED, UnreadableSegment, list_segments
 from scanhop.stores.errors import StoreRejected, StoreUnavailable
 from scanhop.stores.salts import RETENTION

@@ -14,13 +14,17 @@ from ingest.enrichment import Enrichment, Scan, utc_month
 from ingest.frozen_batch import FORMAT, INSERT_SETTINGS, BatchHeader, batch_id, write_batch
 from ingest.scan_rows import column_names, encode_rows, is_counted
 from scanhop.spool import Damage, SegmentContent, SegmentName, read_segment
+from scanhop.spool.durable_file import write_durably
 from scanhop.spool.segment import BATCH, DAMAGED, REJECTED, SEALED
+from scanhop.telemetry.logs import get_logger
 from scanhop.wire.scan_record import BadRecord, ScanRecord, decode_scan
 
 TABLE = "qr_scan_events"
 LATEST_NS = 2**62  # the year 2116: a clock beyond it is no clock
 
 Rejected = tuple[int, bytes, str]
+
+_log = get_logger()
 
 
 class Freezer:
@@ -42,7 +46,7 @@ class Freezer:
         if not records:
             return False
         scans = [(number, self._enrichment.enrich(record)) for number, record in records]
-        header, body = self._encode(name, scans, len(content.damages))
+        header, body = self._encode(name, scans, sum(not damage.is_tail for damage in content.damages))
         write_batch(name.path(self._root, BATCH), header, body)
         self.counts["frozen"] += len(scans)
         return True
@@ -119,5 +123,5 @@ def _base64(data: bytes) -> str:
 def _write_lines(path: Path, lines: Sequence[dict[str, object]]) -> None:
     """Written anew each time: a segment that is read again after a crash gives the same lines."""
     if lines:
-        path.touch(mode=0o600)
-        path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+        write_durably(path, b"".join(orjson.dumps(line) + b"\n" for line in lines))
+        _log.error("records_set_aside", file=path.name, lines=len(lines))

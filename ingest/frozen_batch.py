@@ -6,7 +6,6 @@ BatchHeader, in which the CRC-32 of the body stands. The file is written under a
 """
 
 import hashlib
-import os
 from pathlib import Path
 from uuid import UUID
 from zlib import crc32
@@ -14,6 +13,7 @@ from zlib import crc32
 import msgspec
 
 from scanhop.spool import SegmentName
+from scanhop.spool.durable_file import write_durably
 
 FORMAT = 1
 _CHECKSUM_SIZE = 9
@@ -70,14 +70,7 @@ def batch_id(name: SegmentName) -> UUID:
 def write_batch(path: Path, header: BatchHeader, body: bytes) -> None:
     """Durable when it returns. Raises OSError, and leaves nothing under `path`."""
     encoded = msgspec.json.encode(header)
-    unfinished = path.with_suffix(".tmp")
-    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(_checksum(encoded) + encoded + b"\n" + body)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
-    sync_directory(path.parent)
+    write_durably(path, _checksum(encoded) + encoded + b"\n" + body)
 
 
 def read_batch(path: Path) -> tuple[BatchHeader, bytes]:
@@ -97,11 +90,3 @@ def read_batch(path: Path) -> tuple[BatchHeader, bytes]:
 
 def _checksum(encoded: bytes) -> bytes:
     return b"%08x " % crc32(encoded)
-
-
-def sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -6,6 +6,10 @@ from pathlib import Path
 
 from scanhop.spool.segment import OPEN, SEALED
 
+# Two of the largest segments with their frozen batches; on a small disk a twentieth of it.
+RESERVE_BYTES = 64 << 20
+RESERVE_SHARE = 20
+
 
 @dataclass(frozen=True)
 class Backlog:
@@ -19,6 +23,13 @@ class Backlog:
 def spool_bytes(root: Path) -> int:
     """Bytes in all files of the spool."""
     return sum(stat.st_size for _, stat in _files(root))
+
+
+def is_disk_low(root: Path) -> bool:
+    """Whether the disk has less left than ingest needs to take the spool away: it writes before it deletes."""
+    disk = os.statvfs(root)
+    reserve = min(RESERVE_BYTES, disk.f_blocks * disk.f_frsize // RESERVE_SHARE)
+    return disk.f_bavail * disk.f_frsize < reserve
 
 
 def read_backlog(root: Path) -> Backlog:

@@ -18,13 +18,15 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
+from scanhop.spool.durable_file import sync_directory
 from scanhop.spool.frame import FRAME_HEAD, MAX_PAYLOAD, encode_frame
 from scanhop.spool.segment import HEADER_SIZE, OPEN, SEALED, WRITER_LOCK, SegmentName, SpoolId, encode_header
-from scanhop.spool.usage import spool_bytes
+from scanhop.spool.usage import is_disk_low, spool_bytes
 from scanhop.wire.ids import uuid7
 
 UNKNOWN_SHARE = 10
 USAGE_INTERVAL_S = 1.0
+CLOCK_TOLERANCE_NS = 1_000_000_000
 
 
 class LossReason(StrEnum):
@@ -78,12 +80,21 @@ class SpoolWriter:
         self._last_ns = 0
         self._usage = 0
         self._usage_read_at = float("-inf")
-        self._syncer = _Syncer(limits.fsync_interval_s)
+        self._is_disk_low = False
+        self._syncer = _Syncer(root / str(self.spool_id), limits.fsync_interval_s)
         self._syncer.start()
 
     def now_ns(self) -> int:
-        """The time for the next record: the clock's, never earlier than the last one's."""
-        self._last_ns = max(self._clock_ns(), self._last_ns)
+        """The time for the next record: the clock's, within a segment never earlier than the last one's.
+
+        A clock that was set back ends the segment, so that one wrong jump ahead does not stamp all that follows.
+        """
+        now_ns = self._clock_ns()
+        if now_ns < self._last_ns - CLOCK_TOLERANCE_NS:
+            self.flush()
+            self._seal()
+            self._last_ns = now_ns
+        self._last_ns = max(now_ns, self._last_ns)
         return self._last_ns
 
     def append(self, payload: bytes, *, at_ns: int, is_unknown: bool = False) -> bool:
@@ -93,6 +104,8 @@ class SpoolWriter:
         usage = self._spool_usage()
         if usage + HEADER_SIZE + FRAME_HEAD.size + len(payload) > self._limits.max_bytes:
             return self._lose(LossReason.SPOOL_FULL)
+        if self._is_disk_low:
+            return self._lose(LossReason.DISK_FULL)
         if is_unknown and usage > self._limits.max_bytes // UNKNOWN_SHARE:
             return self._lose(LossReason.UNKNOWN_SHARE)
         segment = self._segment_for(at_ns)
@@ -155,6 +168,8 @@ class SpoolWriter:
             return None
         self._usage += HEADER_SIZE
         self._syncer.watch(self._segment.fd)
+        if self._limits.fsync_interval_s == 0:
+            self._sync_names()
         return self._segment
 
     def _seal(self) -> None:
@@ -195,6 +210,12 @@ class SpoolWriter:
             self.fsync_failures += 1
             self._seal()
 
+    def _sync_names(self) -> None:
+        try:
+            sync_directory(self._root / str(self.spool_id))
+        except OSError:
+            self.fsync_failures += 1
+
     def _waiting(self) -> int:
         return sum(1 for _ in (self._root / str(self.spool_id)).glob(f"*{SEALED}"))
 
@@ -203,6 +224,7 @@ class SpoolWriter:
         if now - self._usage_read_at >= USAGE_INTERVAL_S:
             self._usage_read_at = now
             self._usage = spool_bytes(self._root)
+            self._is_disk_low = is_disk_low(self._root)
         return self._usage + self._buffered_bytes
 
     def _lose(self, reason: LossReason, records: int = 1) -> bool:
@@ -245,10 +267,15 @@ class _OpenSegment:
 
 
 class _Syncer(threading.Thread):
-    """Calls fdatasync on the watched file each interval, and on a retired one before it closes it."""
+    """Calls fdatasync on the watched file each interval, and on a retired one before it closes it.
 
-    def __init__(self, interval_s: float) -> None:
+    A new file's name is made durable with its first bytes: without it a power cut would take the whole file.
+    """
+
+    def __init__(self, directory: Path, interval_s: float) -> None:
         super().__init__(name="spool-sync", daemon=True)
+        self._directory = directory
+        self._has_new_name = False
         self._interval_s = interval_s
         self._state = threading.Condition()
         self._watched: int | None = None
@@ -259,6 +286,7 @@ class _Syncer(threading.Thread):
     def watch(self, fd: int) -> None:
         with self._state:
             self._watched = fd
+            self._has_new_name = True
 
     def retire(self, fd: int) -> None:
         with self._state:
@@ -285,6 +313,9 @@ class _Syncer(threading.Thread):
                 stopping = self._stopping
                 watched = self._duplicate_watched()
                 retired, self._retired = self._retired, []
+                has_new_name, self._has_new_name = self._has_new_name, False
+            if has_new_name:
+                self._sync_names()
             for fd in [*retired, *([] if watched is None else [watched])]:
                 self._sync_and_close(fd)
 
@@ -295,6 +326,13 @@ class _Syncer(threading.Thread):
         except OSError:
             self._failures += 1
             return None
+
+    def _sync_names(self) -> None:
+        try:
+            sync_directory(self._directory)
+        except OSError:
+            with self._state:
+                self._failures += 1
 
     def _sync_and_close(self, fd: int) -> None:
         try:
@@ -313,6 +351,7 @@ def _make_directory(root: Path, spool_id: UUID) -> int:
     fd = os.open(hidden / WRITER_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     hidden.rename(root / str(spool_id))
+    sync_directory(root)
     return fd
 
 

@@ -221,6 +221,34 @@ def test_a_clock_that_goes_back_over_the_end_of_a_month_does_not_begin_a_segment
     assert suffixes(spool_root) == [OPEN]
 
 
+def test_a_clock_that_was_set_back_ends_the_segment_and_is_followed(open_writer, spool_root, clock):
+    writer = open_writer()
+    clock.ns = NOON + DAY_NS
+    write(writer, b"tomorrow, wrongly")
+    clock.ns = NOON
+    assert writer.now_ns() == NOON
+    write(writer, b"today")
+    assert suffixes(spool_root) == [OPEN, SEALED]
+    assert payloads(spool_root, writer.spool_id) == [b"tomorrow, wrongly", b"today"]
+
+
+def test_a_disk_with_too_little_left_for_ingest_takes_no_more_scans(open_writer, spool_root, monkeypatch):
+    monkeypatch.setattr("scanhop.spool.writer.is_disk_low", lambda root: True)
+    writer = open_writer()
+    assert not write(writer, b"one")
+    assert writer.lost == {LossReason.DISK_FULL: 1}
+    assert payloads(spool_root, writer.spool_id) == []
+
+
+@pytest.mark.parametrize("interval_s", [0, 0.01])
+def test_the_name_of_a_new_segment_is_made_durable(open_writer, spool_root, monkeypatch, interval_s):
+    synced: list[Path] = []
+    monkeypatch.setattr("scanhop.spool.writer.sync_directory", synced.append)
+    writer = open_writer(fsync_interval_s=interval_s)
+    write(writer, b"one")
+    wait_until(lambda: synced == [spool_root, spool_root / str(writer.spool_id)])
+
+
 def test_record_numbers_begin_anew_in_each_segment(open_writer, spool_root):
     writer = open_writer(max_records=2)
     for _ in range(2):

@@ -1,0 +1,45 @@
+import asyncpg
+import pytest
+
+from scanhop.stores.errors import StoreUnavailable
+from scanhop.stores.postgres import Postgres
+
+
+@pytest.fixture
+async def postgres(postgres_dsn):
+    client = Postgres(postgres_dsn, max_connections=2, command_timeout_s=2)
+    yield client
+    await client.close()
+
+
+async def test_a_bad_parameter_is_no_unavailable_store(postgres):
+    with pytest.raises(asyncpg.DataError, match="no number"):
+        async with postgres.connection() as connection:
+            await connection.fetchval("SELECT $1::int", "no number")
+
+
+async def test_a_connection_that_is_cut_is_an_unavailable_store_and_the_next_call_connects_anew(postgres):
+    with pytest.raises(StoreUnavailable):  # noqa: PT012
+        async with postgres.connection() as connection, postgres.connection() as other:
+            await other.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+            await connection.execute("SELECT 1")
+    await postgres.ping()
+
+
+async def test_a_refused_statement_is_no_unavailable_store(postgres):
+    with pytest.raises(asyncpg.UndefinedTableError):
+        async with postgres.connection() as connection:
+            await connection.execute("SELECT * FROM no_such_table")
+
+
+async def test_a_postgres_that_is_away_is_unavailable():
+    client = Postgres("postgresql://nobody@127.0.0.1:1/none", max_connections=1, command_timeout_s=1)
+    with pytest.raises(StoreUnavailable):
+        await client.ping()
+    await client.close()
+
+
+async def test_json_comes_back_as_it_went_in(postgres):
+    async with postgres.connection() as connection:
+        for value in ({"a": [1, None, "\u20ac"]}, [], True):
+            assert await connection.fetchval("SELECT $1::jsonb", value) == value
