@@ -31,7 +31,7 @@ format: install ## Rewrite the sources in the project's style
 	$(BIN)/ruff format .
 
 bench: install ## Measure what the project claims
-	@for program in benchmarks/*.py; do $(BIN)/python "$$program" || exit 1; done
+	@for program in benchmarks/*.py; do PYTHONPATH=. $(BIN)/python "$$program" || exit 1; done
 
 clean: ## Remove .venv; data in .scanhop stays
 	rm -rf $(VENV)

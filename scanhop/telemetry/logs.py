@@ -1,4 +1,4 @@
-"""Logs: JSON lines on stderr, through structlog; the standard library's loggers end in the same place."""
+"""Logs on stderr by structlog: JSON lines, on a terminal readable ones. The standard library's end there too."""
 
 import logging
 import sys
@@ -26,8 +26,7 @@ def configure_logs(process: str, level: str) -> None:
             foreign_pre_chain=_SHARED,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(),
+                *_renderers(),
             ],
         )
     )
@@ -37,6 +36,12 @@ def configure_logs(process: str, level: str) -> None:
     for noisy in ("uvicorn.access", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def _renderers() -> list[structlog.typing.Processor]:
+    if sys.stderr.isatty():
+        return [structlog.dev.ConsoleRenderer()]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 
 def get_logger() -> structlog.typing.FilteringBoundLogger:
