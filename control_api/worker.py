@@ -20,8 +20,8 @@ from pgqueuer.models import Job, Schedule
 
 from control_api.qr_codes.publication import PUBLISH_ROUTE, parse_publication, publish_route
 from scanhop.settings import Settings, require
-from scanhop.stores.errors import StoreUnavailable
-from scanhop.stores.postgres import CONNECT_TIMEOUT_S, UNAVAILABLE, Postgres
+from scanhop.stores.errors import StoreError
+from scanhop.stores.postgres import CONNECT_TIMEOUT_S, MENDABLE, UNAVAILABLE, Postgres
 from scanhop.stores.redis import open_redis
 from scanhop.stores.routes import RouteCache, RouteTable
 from scanhop.stores.salts import SaltTable
@@ -31,6 +31,8 @@ REDIS_TIMEOUT_S = 2.0
 POSTGRES_TIMEOUT_S = 10.0
 RECONNECT_S = 1.0
 POLL = timedelta(seconds=5)
+HEARTBEAT = timedelta(seconds=10)
+DRAIN_S = 8.0
 LONGEST_RETRY_S = 60.0
 
 _log = get_logger()
@@ -63,10 +65,10 @@ class Jobs:
 
 
 async def _retrying(attempts: int, work: Awaitable[bool]) -> bool:
-    """A store that is away asks the queue for another try."""
+    """A store that is away, or refuses, asks the queue for another try: an edit must reach Redis in the end."""
     try:
         return await work
-    except StoreUnavailable as error:
+    except StoreError as error:
         delay = min(0.5 * 2 ** min(attempts, 10), LONGEST_RETRY_S)
         raise RetryRequested(timedelta(seconds=delay), str(error)) from error
 
@@ -99,14 +101,14 @@ async def _work(dsn: str, jobs: Jobs, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         try:
             await _work_connected(dsn, jobs, stopping)
-        except (StoreUnavailable, *UNAVAILABLE) as error:
-            _log.warning("postgres_away", error=str(error) or type(error).__name__)
+        except (StoreError, *UNAVAILABLE, *MENDABLE) as error:
+            _log.warning("worker_waits", error=str(error) or type(error).__name__)
             await _pause(stopping)
 
 
 async def _work_connected(dsn: str, jobs: Jobs, stopping: asyncio.Event) -> None:
     """Until asked to stop, or until the connection is lost."""
-    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=POSTGRES_TIMEOUT_S)
     try:
         await jobs.rotate_salts()
         queue = PgQueuer.from_asyncpg_connection(connection)
@@ -115,11 +117,24 @@ async def _work_connected(dsn: str, jobs: Jobs, stopping: asyncio.Event) -> None
         relay = asyncio.create_task(_relay(stopping, queue.shutdown))
         _log.info("worker_started")
         try:
-            await queue.run(dequeue_timeout=POLL)
+            await _run_until_stopped(queue, stopping)
         finally:
             relay.cancel()
     finally:
-        await connection.close(timeout=CONNECT_TIMEOUT_S)
+        connection.terminate()
+
+
+async def _run_until_stopped(queue: PgQueuer, stopping: asyncio.Event) -> None:
+    """Asked to stop, jobs at hand are finished within DRAIN_S; the queue gives others to the next worker."""
+    running = asyncio.create_task(queue.run(dequeue_timeout=POLL, heartbeat_timeout=HEARTBEAT))
+    asked = asyncio.create_task(stopping.wait())
+    await asyncio.wait([running, asked], return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    try:
+        async with asyncio.timeout(DRAIN_S if stopping.is_set() else None):
+            await running
+    except TimeoutError:
+        _log.warning("drain_cut_off", after_s=DRAIN_S)
 
 
 async def _relay(stopping: asyncio.Event, shutdown: asyncio.Event) -> None:

@@ -1,7 +1,6 @@
 """`/healthz`, `/readyz`, `/metrics` and `/robots.txt`."""
 
 import asyncio
-from collections.abc import Awaitable
 
 import orjson
 from starlette.requests import Request
@@ -9,6 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from edge.metrics import EdgeMetrics
 from scanhop.stores.postgres import Postgres
+from scanhop.stores.probe import answers_within
 from scanhop.stores.redis import Redis
 
 PROBE_TIMEOUT_S = 1.0
@@ -28,7 +28,10 @@ class Health:
 
     async def ready(self, request: Request) -> Response:
         names = ("redis", "postgres")
-        up = await asyncio.gather(_answers(self._redis.ping()), _answers(self._postgres.ping()))
+        up = await asyncio.gather(
+            answers_within(PROBE_TIMEOUT_S, self._ping_redis()),
+            answers_within(PROBE_TIMEOUT_S, self._postgres.ping()),
+        )
         body = {"ready": any(up), "stores": dict(zip(names, ("ok" if it else "down" for it in up), strict=True))}
         return Response(orjson.dumps(body), 200 if any(up) else 503, media_type="application/json")
 
@@ -38,11 +41,5 @@ class Health:
     async def robots(self, request: Request) -> Response:
         return PlainTextResponse(ROBOTS)
 
-
-async def _answers(probe: Awaitable[object]) -> bool:
-    try:
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
-            await probe
-    except Exception:  # noqa: BLE001 - whatever it is, the store does not answer
-        return False
-    return True
+    async def _ping_redis(self) -> None:
+        await self._redis.ping()

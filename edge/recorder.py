@@ -33,7 +33,7 @@ class Recorder:
         taken = self._spool.append(payload, at_ns=at_ns, is_unknown=found.route is None)
         if not (self._spool.flush() and taken):
             self._log_loss()
-        self._spool.seal_if_due()
+        self._spool.seal_if_full()
 
     def _log_loss(self) -> None:
         now = time.monotonic()

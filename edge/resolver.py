@@ -1,7 +1,9 @@
 """From a scanned code to its route: worker cache, then Redis, then Postgres.
 
-Misses of one code share one look-up. Postgres is asked behind a concurrency limit; what it says is put into Redis.
-After a failure Redis is left alone for a moment, so that a phone does not wait for its time-out again and again.
+Misses of one code share one look-up; the misses of one loop tick share one round trip to Redis. Postgres is asked
+behind a concurrency limit, by a bounded number of waiters; what it says is put into Redis. After a failure a store is
+left alone for a moment, so that phones do not wait for its time-out again and again. A code that this worker
+remembers waits for slow stores PATIENCE_S, then is answered as remembered.
 """
 
 import asyncio
@@ -10,6 +12,7 @@ from collections import Counter
 from uuid import UUID
 
 from edge.local_cache import CachedRoute, LocalCache
+from edge.route_batch import Key, RouteBatch
 from scanhop.routing.compilation import UncompilableRoute
 from scanhop.stores.errors import StoreError, StoreUnavailable
 from scanhop.stores.routes import RouteCache, RouteTable
@@ -18,9 +21,10 @@ from scanhop.wire.route import Route
 from scanhop.wire.scan_record import encode_unknown_prefix
 
 POSTGRES_CONCURRENCY = 8
-REDIS_PAUSE_S = 1.0
+POSTGRES_WAITERS = 1000
+PAUSE_S = 1.0
+PATIENCE_S = 0.5
 
-Key = tuple[bytes, str]
 _log = get_logger()
 
 
@@ -36,10 +40,12 @@ class Resolver:
     def __init__(self, cache: LocalCache, redis: RouteCache, postgres: RouteTable) -> None:
         self._cache = cache
         self._redis = redis
+        self._batch = RouteBatch(redis)
         self._postgres = postgres
         self._flights: dict[Key, asyncio.Task[CachedRoute]] = {}
         self._postgres_places = asyncio.Semaphore(POSTGRES_CONCURRENCY)
-        self._redis_away_until = float("-inf")
+        self._postgres_waiters = 0
+        self._away_until = {"redis": float("-inf"), "postgres": float("-inf")}
         self.sources: Counter[str] = Counter()
 
     async def resolve(self, domain_id: bytes, code: str) -> CachedRoute:
@@ -57,20 +63,22 @@ class Resolver:
 
     async def _look_up(self, key: Key) -> CachedRoute:
         read_at = time.monotonic()
+        is_remembered = self._cache.find_any(key) is not None
         try:
-            route = await self._read_redis(key) or await self._read_postgres(key)
-        except (StoreError, UncompilableRoute) as error:
+            async with asyncio.timeout(PATIENCE_S if is_remembered else None):
+                route = await self._read_redis(key) or await self._read_postgres(key)
+        except (StoreError, UncompilableRoute, TimeoutError) as error:
             return self._remembered(key, error)
         return self._cache.store(key, route, read_at, encode_unknown_prefix(*key))
 
     async def _read_redis(self, key: Key) -> Route | None:
         """None: not there, or Redis is away."""
-        if time.monotonic() < self._redis_away_until:
+        if self._is_away("redis"):
             return None
         try:
-            (route,) = await self._redis.list_routes([key])
+            route = await self._batch.find_route(key)
         except StoreError as error:
-            self._note_redis_trouble(error)
+            self._note_trouble("redis", error)
             return None
         if route is not None:
             self.sources["redis"] += 1
@@ -78,31 +86,46 @@ class Resolver:
 
     async def _read_postgres(self, key: Key) -> Route | None:
         domain_id, code = key
-        async with self._postgres_places:
-            route = await self._postgres.find_route(UUID(bytes=domain_id), code)
+        if self._is_away("postgres") or self._postgres_waiters >= POSTGRES_WAITERS:
+            raise StoreUnavailable("postgres: not asked, it is away or too many wait for it")
+        self._postgres_waiters += 1
+        try:
+            async with self._postgres_places:
+                route = await self._postgres.find_route(UUID(bytes=domain_id), code)
+        except StoreError as error:
+            self._note_trouble("postgres", error)
+            raise
+        finally:
+            self._postgres_waiters -= 1
         self.sources["postgres"] += 1
         if route is not None:
             await self._fill_redis(route)
         return route
 
     async def _fill_redis(self, route: Route) -> None:
-        if time.monotonic() < self._redis_away_until:
+        if self._is_away("redis"):
             return
         try:
             await self._redis.put_if_newer(route)
         except StoreError as error:
-            self._note_redis_trouble(error)
+            self._note_trouble("redis", error)
 
-    def _note_redis_trouble(self, error: StoreError) -> None:
+    def _is_away(self, store: str) -> bool:
+        return time.monotonic() < self._away_until[store]
+
+    def _note_trouble(self, store: str, error: StoreError) -> None:
+        """Logged once a pause: the many that failed together say the same."""
+        if self._is_away(store):
+            return
         if isinstance(error, StoreUnavailable):
-            self._redis_away_until = time.monotonic() + REDIS_PAUSE_S
-        _log.warning("redis_trouble", error=str(error))
+            self._away_until[store] = time.monotonic() + PAUSE_S
+        _log.warning("store_trouble", store=store, error=str(error))
 
     def _remembered(self, key: Key, error: Exception) -> CachedRoute:
         """The answer when the stores cannot give one."""
         held = self._cache.find_any(key)
         self.sources["none" if held is None else "stale"] += 1
-        if not isinstance(error, StoreUnavailable):
+        if isinstance(error, UncompilableRoute):
             _log.error("route_not_readable", error=str(error))
         if held is None:
             raise Unresolvable(str(error)) from error

@@ -50,4 +50,7 @@ async def _serve(settings: Settings, worker: int, listen: socket.socket, metrics
 async def _seal_by_age(spool: SpoolWriter) -> None:
     while True:
         await asyncio.sleep(SEAL_TICK_S)
-        spool.seal_if_due()
+        try:
+            spool.seal_if_due()
+        except OSError as error:
+            get_logger().error("spool_not_sealed", error=str(error))

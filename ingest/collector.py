@@ -19,7 +19,7 @@ from scanhop.spool import SegmentContent, SegmentName, SpoolId
 from scanhop.spool.claim import Claim, claim_directories
 from scanhop.spool.durable_file import sync_directory
 from scanhop.spool.segment import ACKED, BATCH, PARKED, SEALED, UnreadableSegment, list_segments
-from scanhop.stores.errors import StoreRejected, StoreUnavailable
+from scanhop.stores.errors import StoreError, StoreRejected, StoreUnavailable
 from scanhop.stores.salts import RETENTION
 from scanhop.telemetry.logs import get_logger
 from scanhop.wire.scan_record import BadRecord, decode_scan
@@ -29,6 +29,7 @@ ACKED_GRACE_S = 60.0
 DRAIN_S = 8.0
 SALT_REFRESH_S = 300.0
 WAIT_S = 5.0
+LOAD_TRIES = 8
 RETRY_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 _log = get_logger()
@@ -45,6 +46,7 @@ class Collector:
         self._claims: dict[SpoolId, Claim] = {}
         self._waits_until: dict[SegmentName, float] = {}
         self._salts_read_at = float("-inf")
+        self._days_without_salt: set[date] = set()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -90,7 +92,7 @@ class Collector:
             return False
         try:
             taken = await self._take_now(name)
-        except (OSError, UnreadableSegment) as error:
+        except (OSError, UnreadableSegment, StoreUnavailable) as error:
             self._waits_until[name] = time.monotonic() + WAIT_S
             _log.error("segment_waits", segment=str(name), error=str(error), seconds=WAIT_S)
             return False
@@ -122,17 +124,19 @@ class Collector:
         """Read the salts when they are old, or when a day that should have one has none. False: asked to stop."""
         today = datetime.now(UTC).date()
         wanted = {day for day in _days(content) if day >= today - RETENTION and day <= today + timedelta(days=1)}
-        have_all = all(self._visitors.has(day) for day in wanted)
+        have_all = all(self._visitors.has(day) for day in wanted - self._days_without_salt)
         if have_all and time.monotonic() - self._salts_read_at < SALT_REFRESH_S:
             return True
         self._salts_read_at = time.monotonic()
         if have_all:
             try:
                 await self._visitors.refresh()
-            except StoreUnavailable as error:
+            except StoreError as error:
                 _log.warning("salts_not_read", error=str(error))
             return True
-        return await self._retry(self._visitors.refresh, "salts_not_read")
+        read = await self._retry(self._visitors.refresh, "salts_not_read")
+        self._days_without_salt = {day for day in wanted if not self._visitors.has(day)} if read else set()
+        return read
 
     async def _load(self, name: SegmentName) -> bool:
         path = name.path(self._root, BATCH)
@@ -143,7 +147,7 @@ class Collector:
             return True
         started = time.monotonic()
         try:
-            loaded = await self._retry(lambda: self._loader.load(header, body), "batch_not_loaded")
+            loaded = await self._retry(lambda: self._loader.load(header, body), "batch_not_loaded", LOAD_TRIES)
         except StoreRejected as error:
             self._park(name, str(error))
             return True
@@ -164,8 +168,11 @@ class Collector:
         _log.error("batch_parked", segment=str(name), reason=reason)
         name.path(self._root, BATCH).rename(name.path(self._root, PARKED))
 
-    async def _retry(self, call: Callable[[], Awaitable[None]], event: str) -> bool:
-        """Until it succeeds; False when asked to stop meanwhile. StoreRejected passes through."""
+    async def _retry(self, call: Callable[[], Awaitable[None]], event: str, tries: int | None = None) -> bool:
+        """Until it succeeds; False when asked to stop meanwhile. StoreRejected passes through.
+
+        With `tries`, the last StoreUnavailable passes through too: the segment then waits, and others get their turn.
+        """
         failures = 0
         while not self._stopping.is_set():
             try:
@@ -173,6 +180,8 @@ class Collector:
             except StoreUnavailable as error:
                 pause = RETRY_PAUSES_S[min(failures, len(RETRY_PAUSES_S) - 1)]
                 failures += 1
+                if failures == tries:
+                    raise
                 _log.warning(event, error=str(error), tries=failures)
                 await self._pause(pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
             else:
@@ -187,7 +196,8 @@ class Collector:
         overdue = time.time() - ACKED_GRACE_S
         for name in list_segments(self._root, claim.spool_id, ACKED):
             path = name.path(self._root, ACKED)
-            if path.stat().st_mtime < overdue:
+            is_settled = not name.path(self._root, SEALED).exists()
+            if is_settled and path.stat().st_mtime < overdue:
                 path.unlink()
         if claim.remove_if_finished():
             claim.release()

@@ -15,6 +15,7 @@ from ingest.frozen_batch import FORMAT, INSERT_SETTINGS, BatchHeader, batch_id, 
 from ingest.scan_rows import column_names, encode_rows, is_counted
 from scanhop.spool import Damage, SegmentContent, SegmentName, read_segment
 from scanhop.spool.durable_file import write_durably
+from scanhop.spool.frame import FRAME_HEAD, MAX_PAYLOAD
 from scanhop.spool.segment import BATCH, DAMAGED, REJECTED, SEALED
 from scanhop.telemetry.logs import get_logger
 from scanhop.wire.scan_record import BadRecord, ScanRecord, decode_scan
@@ -41,15 +42,29 @@ class Freezer:
 
     def freeze(self, name: SegmentName, content: SegmentContent) -> bool:
         """False: no record of the segment can become a row, so there is no batch. Raises OSError."""
-        records, rejected = _decode(content.records)
-        self._set_aside(name, content, rejected)
-        if not records:
+        records, undecoded = _decode(content.records)
+        scans, failed = self._enrich(records)
+        self._set_aside(name, content, [*undecoded, *failed])
+        if not scans:
             return False
-        scans = [(number, self._enrichment.enrich(record)) for number, record in records]
-        header, body = self._encode(name, scans, sum(not damage.is_tail for damage in content.damages))
+        header, body = self._encode(name, scans, sum(not _is_torn(damage) for damage in content.damages))
         write_batch(name.path(self._root, BATCH), header, body)
         self.counts["frozen"] += len(scans)
         return True
+
+    def _enrich(
+        self, records: Sequence[tuple[int, bytes, ScanRecord]]
+    ) -> tuple[list[tuple[int, Scan]], list[Rejected]]:
+        """One record that an enrichment fails on must not stop the others, now and after each restart."""
+        scans: list[tuple[int, Scan]] = []
+        failed: list[Rejected] = []
+        for number, payload, record in records:
+            try:
+                scans.append((number, self._enrichment.enrich(record)))
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                _log.exception("enrichment_failed", record=number)
+                failed.append((number, payload, f"enrichment: {type(error).__name__}: {error}"))
+        return scans, failed
 
     def _encode(
         self, name: SegmentName, scans: Sequence[tuple[int, Scan]], damaged: int
@@ -79,21 +94,21 @@ class Freezer:
     def _set_aside(self, name: SegmentName, content: SegmentContent, rejected: Sequence[Rejected]) -> None:
         self.counts["read"] += len(content.records)
         self.counts["rejected"] += len(rejected)
-        self.counts["torn"] += sum(damage.is_tail for damage in content.damages)
-        broken = [damage for damage in content.damages if not damage.is_tail]
+        self.counts["torn"] += sum(_is_torn(damage) for damage in content.damages)
+        broken = [damage for damage in content.damages if not _is_torn(damage)]
         self.counts["damaged"] += len(broken)
         _write_lines(name.path(self._root, DAMAGED), [_damage_line(content.data, damage) for damage in broken])
         _write_lines(name.path(self._root, REJECTED), [_rejected_line(record) for record in rejected])
 
 
-def _decode(records: Sequence[tuple[int, bytes]]) -> tuple[list[tuple[int, ScanRecord]], list[Rejected]]:
-    accepted: list[tuple[int, ScanRecord]] = []
+def _decode(records: Sequence[tuple[int, bytes]]) -> tuple[list[tuple[int, bytes, ScanRecord]], list[Rejected]]:
+    accepted: list[tuple[int, bytes, ScanRecord]] = []
     rejected: list[Rejected] = []
     for number, payload in records:
         try:
             record = decode_scan(payload)
-            _check(record, accepted[0][1] if accepted else record)
-            accepted.append((number, record))
+            _check(record, accepted[0][2] if accepted else record)
+            accepted.append((number, payload, record))
         except BadRecord as error:
             rejected.append((number, payload, str(error)))
     return accepted, rejected
@@ -105,6 +120,11 @@ def _check(record: ScanRecord, first: ScanRecord) -> None:
         raise BadRecord("the time is out of range")
     if utc_month(record.scanned_at_ns) != utc_month(first.scanned_at_ns):
         raise BadRecord("another month than the segment's first record")
+
+
+def _is_torn(damage: Damage) -> bool:
+    """What a crash leaves at the end: at most one frame. More than that was damaged otherwise."""
+    return damage.is_tail and damage.end - damage.start < FRAME_HEAD.size + MAX_PAYLOAD
 
 
 def _damage_line(data: bytes, damage: Damage) -> dict[str, object]:

@@ -14,6 +14,7 @@ import msgspec
 
 from scanhop.spool import SegmentName
 from scanhop.spool.durable_file import write_durably
+from scanhop.spool.segment import UnreadableSegment
 
 FORMAT = 1
 _CHECKSUM_SIZE = 9
@@ -74,7 +75,7 @@ def write_batch(path: Path, header: BatchHeader, body: bytes) -> None:
 
 
 def read_batch(path: Path) -> tuple[BatchHeader, bytes]:
-    """Raises DamagedBatch."""
+    """Raises DamagedBatch, or UnreadableSegment when another version wrote it."""
     line, _, body = path.read_bytes().partition(b"\n")
     checksum, encoded = line[:_CHECKSUM_SIZE], line[_CHECKSUM_SIZE:]
     if checksum != _checksum(encoded):
@@ -83,7 +84,9 @@ def read_batch(path: Path) -> tuple[BatchHeader, bytes]:
         header = msgspec.json.decode(encoded, type=BatchHeader)
     except msgspec.DecodeError as error:
         raise DamagedBatch(f"{path.name}: {error}") from error
-    if header.format != FORMAT or crc32(body) != header.body_crc:
+    if header.format != FORMAT:
+        raise UnreadableSegment(f"{path.name}: format {header.format} is not known to this version")
+    if crc32(body) != header.body_crc:
         raise DamagedBatch(f"{path.name}: the body does not match its checksum")
     return header, body
 

@@ -3,13 +3,21 @@
 Both carry a token of the batch's, so that sending either again changes nothing.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import orjson
 
 from ingest.frozen_batch import BatchHeader
 from scanhop.stores.clickhouse import ClickHouse, clickhouse_errors
+from scanhop.stores.errors import StoreRejected, StoreUnavailable
 
 BATCHES = "scan_batches"
 _NS_PER_MS = 1_000_000
+
+# ClickHouse's codes for a body it cannot read, or values that do not fit their columns: cannot parse, cannot read
+# all data, type mismatch, out of bounds, cannot convert, incorrect data, too large string, null, constraint.
+_BLAMES_THE_DATA = frozenset([6, 25, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 131, 349, 469, 472])
 
 
 class Loader:
@@ -19,6 +27,10 @@ class Loader:
         self._clickhouse = clickhouse
 
     async def load(self, header: BatchHeader, body: bytes) -> None:
+        with _only_data_is_refused():
+            await self._send(header, body)
+
+    async def _send(self, header: BatchHeader, body: bytes) -> None:
         client = await self._clickhouse.client()
         with clickhouse_errors():
             await client.raw_insert(
@@ -35,6 +47,17 @@ class Loader:
                 settings={"async_insert": 0, "insert_deduplication_token": header.token},
                 fmt="JSONEachRow",
             )
+
+
+@contextmanager
+def _only_data_is_refused() -> Iterator[None]:
+    """Whatever else ClickHouse refuses (no such table, no such database, a wrong password) an operator can mend."""
+    try:
+        yield
+    except StoreRejected as error:
+        if error.code in _BLAMES_THE_DATA:
+            raise
+        raise StoreUnavailable(str(error)) from error
 
 
 def _account(header: BatchHeader) -> dict[str, object]:

@@ -8,9 +8,15 @@ from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
 
 from control_api.analytics.model import UNIQUE_DEFINITION, Bucket, Granularity, Period, ScanCounts, Share
 
+
+def _in_its_zone(at: datetime) -> str:
+    """With its offset; UTC is written as everywhere in the API."""
+    return at.isoformat() if at.utcoffset() else at.replace(tzinfo=None).isoformat() + "Z"
+
+
 Zoned = Annotated[
     datetime,
-    PlainSerializer(datetime.isoformat, return_type=str, when_used="json"),
+    PlainSerializer(_in_its_zone, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 

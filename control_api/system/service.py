@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from scanhop.stores.errors import StoreError
+from scanhop.stores.probe import answers_within
 
-Probe = Callable[[], Awaitable[None]]
+Probe = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,6 @@ class Health:
 
     async def _ask(self, probe: Probe) -> StoreState:
         started = time.perf_counter()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await probe()
-        except (StoreError, TimeoutError):
+        if not await answers_within(self._timeout_s, probe()):
             return StoreState(is_up=False, latency_ms=None)
         return StoreState(is_up=True, latency_ms=round((time.perf_counter() - started) * 1000, 2))

@@ -1,14 +1,15 @@
 """The route class of every router: callers are admitted first, then the body is read, as JSON and nothing else."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from typing import Any
 
 import orjson
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from control_api.web.authentication import Guard
-from control_api.web.problem import Problem
+from control_api.web.problem import MAX_NAME, InvalidParameter, Problem, invalid_parameter
 from control_api.web.problem_catalogue import ProblemKind
 
 BODY_PROBLEMS = (
@@ -27,16 +28,39 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
         guards = [each.call for each in self.dependant.dependencies if isinstance(each.call, Guard)]
         reads_body = self.body_field is not None
+        known = set(_query_names(self.dependant))
 
         async def handle_guarded(request: Request) -> Response:
             for guard in guards:
                 await guard(request)
+            _check_query(request, known)
             if reads_body:
                 request = _JsonRequest(request.scope, request.receive)
                 await request.parse()
             return await handle(request)
 
         return handle_guarded
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    """Of a route and of what it depends on."""
+    for field in dependant.query_params:
+        yield field.alias
+    for each in dependant.dependencies:
+        yield from _query_names(each)
+
+
+def _check_query(request: Request, known: Collection[str]) -> None:
+    """A filter that is not known, or given twice, would silently give other figures than were asked for.
+
+    Raises Problem.
+    """
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if name not in known:
+            raise invalid_parameter(name[:MAX_NAME], "there is no such parameter")
+        if names.count(name) > 1:
+            raise invalid_parameter(name, "must not be given twice")
 
 
 class _JsonRequest(Request):
@@ -49,7 +73,12 @@ class _JsonRequest(Request):
         try:
             self._parsed = orjson.loads(await self.body())
         except orjson.JSONDecodeError as error:
-            raise Problem(ProblemKind.MALFORMED_JSON, f"The body cannot be read as JSON: {error}.") from None
+            reason = InvalidParameter(name="body", reason=str(error))
+            raise Problem(
+                ProblemKind.MALFORMED_JSON,
+                f"The body cannot be read as JSON: {error}.",
+                invalid_parameters=[reason],
+            ) from None
 
     async def json(self) -> Any:
         return self._parsed

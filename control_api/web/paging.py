@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 
-from control_api.web.problem import Problem
+from control_api.web.problem import InvalidParameter, Problem
 from control_api.web.problem_catalogue import ProblemKind
 
 DEFAULT_LIMIT = 50
@@ -58,7 +58,12 @@ def parse_cursor(text: str) -> Cursor:
         microseconds, raw_id = _CURSOR.unpack(base64.b64decode(text, altchars=b"-_", validate=True))
         return Cursor(_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=raw_id))
     except (binascii.Error, struct.error, OverflowError, ValueError):
-        raise Problem(ProblemKind.BAD_CURSOR, "Use a `next_cursor` as it was answered, or none.") from None
+        reason = "must be a `next_cursor` as it was answered"
+        raise Problem(
+            ProblemKind.BAD_CURSOR,
+            f"cursor: {reason}",
+            invalid_parameters=[InvalidParameter(name="cursor", reason=reason)],
+        ) from None
 
 
 def page_from(found: Sequence[Item], limit: int, cursor_of: Callable[[Item], Cursor]) -> Page[Item]:
@@ -69,7 +74,7 @@ def page_from(found: Sequence[Item], limit: int, cursor_of: Callable[[Item], Cur
 
 def _page_request(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many objects at most")] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
 ) -> PageRequest:
     return PageRequest(limit, None if cursor is None else parse_cursor(cursor))
 

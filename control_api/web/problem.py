@@ -22,7 +22,7 @@ from scanhop.telemetry.logs import get_logger
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
-_MAX_NAME = 100
+MAX_NAME = 100
 _MAX_LISTED = 50
 _BY_STATUS = {
     400: ProblemKind.BAD_REQUEST,
@@ -163,4 +163,4 @@ def _invalid_parameter(error: Mapping[str, Any]) -> InvalidParameter:
     name = ".".join(str(part) for part in rest) or str(where)
     unknown = error["type"] == "extra_forbidden"
     reason = "there is no such field" if unknown else str(error["msg"]).removeprefix("Value error, ")
-    return InvalidParameter(name=name[:_MAX_NAME], reason=reason)
+    return InvalidParameter(name=name[:MAX_NAME], reason=reason)

@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS qr_scan_events (
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(scanned_at)
 ORDER BY (workspace_id, qr_id, scanned_at)
-SETTINGS non_replicated_deduplication_window = 20000, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- The same rows under the names that the first design of the product gave them.
 CREATE VIEW IF NOT EXISTS scan_logs AS
@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS daily_aggregates (
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(date)
 ORDER BY (workspace_id, qr_id, date)
-SETTINGS non_replicated_deduplication_window = 20000, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS daily_aggregates_mv TO daily_aggregates AS
 SELECT workspace_id,
@@ -84,4 +84,4 @@ CREATE TABLE IF NOT EXISTS scan_batches (
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(first_scan_at)
 ORDER BY batch_id
-SETTINGS non_replicated_deduplication_window = 20000, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1;

@@ -4,7 +4,8 @@ The file has the form of `.env`; what is set in the environment wins over it. It
 of a killed run leads to a store that does not answer, which the commands tell.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -14,14 +15,16 @@ from scanhop.settings import PREFIX, Settings
 FILE_NAME = "running.env"
 
 
-def write_running_stack(data_dir: Path, variables: Mapping[str, str]) -> None:
+@contextmanager
+def running_stack(data_dir: Path, variables: Mapping[str, str]) -> Iterator[None]:
+    """Tells the other commands of this `up`, for as long as it runs."""
     path = data_dir / FILE_NAME
     path.touch(mode=0o600)
     path.write_text("".join(f"{name}='{value}'\n" for name, value in variables.items()))
-
-
-def remove_running_stack(data_dir: Path) -> None:
-    (data_dir / FILE_NAME).unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def with_running_stack(settings: Settings, data_dir: Path | None) -> Settings:

@@ -21,7 +21,7 @@ from urllib.request import urlopen
 
 from scanhop.cli.demo import DemoFailed, seed_demo
 from scanhop.cli.main import CommandFailed, listen_on
-from scanhop.cli.running_stack import remove_running_stack, write_running_stack
+from scanhop.cli.running_stack import running_stack
 from scanhop.devstack import EmbeddedStack, StackFailed
 from scanhop.settings import PREFIX, Bind, Settings
 from scanhop.stores.errors import StoreError
@@ -80,7 +80,6 @@ def run_up(settings: Settings, options: UpOptions) -> None:
     except (ChildFailed, StackFailed, StoreError) as error:
         raise CommandFailed(str(error)) from error
     finally:
-        remove_running_stack(data_dir)
         stack.stop()
 
 
@@ -126,12 +125,16 @@ def _run(run: _Run, supervisor: Supervisor, should_stop: _StopFlag) -> None:
     for step in asyncio.run(migrate(variables[PREFIX + "POSTGRES_DSN"], variables[PREFIX + "CLICKHOUSE_URL"])):
         log.info("migrated", store=step.store, step=step.name)
     supervisor.start(_service_specs(run, variables), should_stop)
-    write_running_stack(run.data_dir, variables)
-    _tell(f"admin key: {variables[PREFIX + 'ADMIN_KEY']}")
+    with running_stack(run.data_dir, variables):
+        _announce(run, variables[PREFIX + "ADMIN_KEY"])
+        supervisor.watch(should_stop)
+
+
+def _announce(run: _Run, admin_key: str) -> None:
+    _tell(f"admin key: {admin_key}")
     if run.options.demo:
-        _tell(_demo(run, variables[PREFIX + "ADMIN_KEY"]))
+        _tell(_demo(run, admin_key))
     _tell(f"scanhop ready edge={run.edge_url} api={run.api_url}")
-    supervisor.watch(should_stop)
 
 
 def _service_specs(run: _Run, variables: Mapping[str, str]) -> list[ProcessSpec]:

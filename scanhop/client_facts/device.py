@@ -8,13 +8,15 @@ from enum import StrEnum
 from functools import lru_cache
 
 import msgspec
-from ua_parser import Parser, Result
+from ua_parser import OS, Parser, Result
 from ua_parser.loaders import load_lazy_builtins
 from ua_parser.regex import Resolver
-from user_agents.parsers import UserAgent, parse_browser, parse_device, parse_operating_system
+from user_agents.parsers import Browser, OperatingSystem, UserAgent
+from user_agents.parsers import Device as DeviceModel
 
 CACHED_USER_AGENTS = 20_000
 MAX_USER_AGENT = 1024
+UNKNOWN = "Other"
 
 
 class DeviceType(StrEnum):
@@ -52,18 +54,19 @@ class _ParsedUserAgent(UserAgent):  # type: ignore[misc]
     """user-agents' judgement on top of a result of the fast parser."""
 
     def __init__(self, result: Result) -> None:
+        # user-agents would read the parts of a version as numbers, and fail on a digit that is none (a superscript).
         agent, os, device = result.user_agent, result.os, result.device
         self.ua_string = result.string
-        self.browser = (
-            parse_browser(agent.family, agent.major, agent.minor, agent.patch) if agent else parse_browser("Other")
-        )
-        self.os = (
-            parse_operating_system(os.family, os.major, os.minor, os.patch) if os else parse_operating_system("Other")
-        )
-        self.device = parse_device(device.family, device.brand, device.model) if device else _NO_DEVICE
+        self.browser = Browser(agent.family if agent else UNKNOWN, (), "")
+        self.os = OperatingSystem(os.family if os else UNKNOWN, (), _version(os) if os else "")
+        self.device = DeviceModel(device.family, device.brand, device.model) if device else _NO_DEVICE
 
 
-_NO_DEVICE = parse_device("Other", None, None)
+_NO_DEVICE = DeviceModel(UNKNOWN, None, None)
+
+
+def _version(os: OS) -> str:
+    return ".".join(part for part in (os.major, os.minor, os.patch) if part)
 
 
 def _device_type(seen: UserAgent) -> DeviceType:

@@ -48,7 +48,8 @@ class RedisEngine:
             argv=[
                 *(_server(), "--port", str(self.port), "--bind", "127.0.0.1", "--protected-mode", "yes"),
                 *("--daemonize", "no", "--dir", str(self.directory), "--pidfile", str(self.directory / PID_FILE)),
-                *("--dbfilename", "dump.rdb", "--save", "5", "1", "--appendonly", "no"),
+                # Never older than what it acknowledged: a snapshot would bring back routes from before an edit.
+                *("--save", "", "--appendonly", "yes", "--appendfsync", "always"),
             ],
             is_ready=self._answers,
             log_path=self.log_path,

@@ -27,7 +27,10 @@ def spool_bytes(root: Path) -> int:
 
 def is_disk_low(root: Path) -> bool:
     """Whether the disk has less left than ingest needs to take the spool away: it writes before it deletes."""
-    disk = os.statvfs(root)
+    try:
+        disk = os.statvfs(root)
+    except OSError:
+        return False  # the next write tells
     reserve = min(RESERVE_BYTES, disk.f_blocks * disk.f_frsize // RESERVE_SHARE)
     return disk.f_bavail * disk.f_frsize < reserve
 

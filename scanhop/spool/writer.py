@@ -20,7 +20,16 @@ from uuid import UUID
 
 from scanhop.spool.durable_file import sync_directory
 from scanhop.spool.frame import FRAME_HEAD, MAX_PAYLOAD, encode_frame
-from scanhop.spool.segment import HEADER_SIZE, OPEN, SEALED, WRITER_LOCK, SegmentName, SpoolId, encode_header
+from scanhop.spool.segment import (
+    HEADER_SIZE,
+    OPEN,
+    SEALED,
+    WRITER_LOCK,
+    SegmentName,
+    SpoolId,
+    encode_header,
+    list_segments,
+)
 from scanhop.spool.usage import is_disk_low, spool_bytes
 from scanhop.wire.ids import uuid7
 
@@ -134,15 +143,22 @@ class SpoolWriter:
             self._sync(self._segment.fd)
         return True
 
+    def seal_if_full(self) -> None:
+        """Seal by count or size; called after each flush."""
+        segment, limits = self._segment, self._limits
+        if segment is None or self._buffer:
+            return
+        if segment.records >= limits.max_records or segment.size >= limits.max_segment_bytes:
+            self._seal()
+
     def seal_if_due(self) -> None:
-        """Seal by count, size or age; called after each flush and on a timer."""
+        """Seal by count, size or age; called on a timer, since it looks at the disk."""
         self._check_syncer()
-        segment = self._segment
+        self.seal_if_full()
+        segment, limits = self._segment, self._limits
         if segment is None or self._buffer or segment.records == 0:
             return
-        limits = self._limits
-        full = segment.records >= limits.max_records or segment.size >= limits.max_segment_bytes
-        if full or (segment.age_s() >= limits.max_age_s and self._waiting() < limits.max_waiting):
+        if segment.age_s() >= limits.max_age_s and self._waiting() < limits.max_waiting:
             self._seal()
 
     def close(self) -> None:
@@ -217,7 +233,11 @@ class SpoolWriter:
             self.fsync_failures += 1
 
     def _waiting(self) -> int:
-        return sum(1 for _ in (self._root / str(self.spool_id)).glob(f"*{SEALED}"))
+        """How many sealed segments wait. A directory that cannot be read now counts as one where many do."""
+        try:
+            return len(list_segments(self._root, self.spool_id, SEALED))
+        except OSError:
+            return self._limits.max_waiting
 
     def _spool_usage(self) -> int:
         now = time.monotonic()

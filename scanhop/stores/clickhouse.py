@@ -64,7 +64,8 @@ def clickhouse_errors() -> Iterator[None]:
         yield
     except DatabaseError as error:
         # Without a code it is no answer of the server's: the connection failed.
-        kind = StoreUnavailable if error.code is None or error.code in _RETRYABLE_CODES else StoreRejected
-        raise kind(f"clickhouse: {error}") from error
+        if error.code is None or error.code in _RETRYABLE_CODES:
+            raise StoreUnavailable(f"clickhouse: {error}") from error
+        raise StoreRejected(f"clickhouse: {error}", error.code) from error
     except (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError) as error:
         raise StoreUnavailable(f"clickhouse: {error or type(error).__name__}") from error

@@ -10,4 +10,8 @@ class StoreUnavailable(StoreError):
 
 
 class StoreRejected(StoreError):
-    """Understood and refused: the same call will be refused again."""
+    """Understood and refused: the same call will be refused again. `code` is the store's own, where it has one."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import orjson
 
-from scanhop.stores.errors import StoreUnavailable
+from scanhop.stores.errors import StoreRejected, StoreUnavailable
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
@@ -29,6 +29,19 @@ UNAVAILABLE = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+)
+# Refused for now, or until an operator mends it: cancelled, out of resources, read-only, no such database, no access,
+# a schema that is not migrated yet.
+MENDABLE = (
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.PostgresSystemError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
 )
 
 
@@ -49,8 +62,17 @@ class Postgres:
             pool = self._pool or await self._open()
             async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
                 yield connection
-        except UNAVAILABLE as error:
+        except (*UNAVAILABLE, *MENDABLE) as error:
             raise StoreUnavailable(f"postgres: {error or type(error).__name__}") from error
+
+    @asynccontextmanager
+    async def checked_connection(self) -> AsyncIterator[Connection]:
+        """For who goes on without the answer: beside StoreUnavailable, StoreRejected for what Postgres refuses."""
+        try:
+            async with self.connection() as connection:
+                yield connection
+        except asyncpg.PostgresError as error:
+            raise StoreRejected(f"postgres: {error}") from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -58,8 +80,9 @@ class Postgres:
             yield connection
 
     async def ping(self) -> None:
+        """It answers, and has our schema. Raises StoreUnavailable."""
         async with self.connection() as connection:
-            await connection.execute("SELECT 1")
+            await connection.execute("SELECT FROM alembic_version")
 
     async def close(self) -> None:
         if self._pool is not None:

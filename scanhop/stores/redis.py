@@ -10,21 +10,40 @@ from contextlib import contextmanager
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from scanhop.stores.errors import StoreRejected, StoreUnavailable
 
 Redis = redis.asyncio.Redis
 
+MAX_CONNECTIONS = 16
+
+# What Redis refuses now and may take later. A script's own errors come as plain text.
+_PASSING = (OutOfMemoryError, ReadOnlyError, MasterDownError, TryAgainError, BusyLoadingError, ClusterDownError)
+_PASSING_IN_A_SCRIPT = ("OOM ", "READONLY ", "MASTERDOWN ", "BUSY ", "LOADING ", "TRYAGAIN ", "-OOM", "-READONLY")
+
 
 def open_redis(url: str, *, timeout_s: float) -> Redis:
-    return redis.asyncio.Redis.from_url(
+    """At most MAX_CONNECTIONS; a call that finds none free waits for one."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
+        max_connections=MAX_CONNECTIONS,
+        timeout=timeout_s,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
     )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 @contextmanager
@@ -33,8 +52,8 @@ def redis_errors() -> Iterator[None]:
     try:
         yield
     except ResponseError as error:
-        if str(error).startswith(("LOADING", "READONLY", "OOM", "MASTERDOWN", "BUSY", "TRYAGAIN")):
-            raise StoreUnavailable(f"redis: {error}") from error
-        raise StoreRejected(f"redis: {error}") from error
+        passing = isinstance(error, _PASSING) or any(word in str(error) for word in _PASSING_IN_A_SCRIPT)
+        kind = StoreUnavailable if passing else StoreRejected
+        raise kind(f"redis: {error}") from error
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreUnavailable(f"redis: {error or type(error).__name__}") from error

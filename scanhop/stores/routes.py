@@ -17,13 +17,14 @@ from scanhop.stores.sql import load_queries
 from scanhop.wire.redis_keys import route_key
 from scanhop.wire.route import Route, decode_route, encode_route
 
-# A value begins with its format (u8) and version (u64). An equal version in another format is replaced.
+# A value begins with its format (u8) and version (u64). An equal version with other bytes is replaced: another
+# version of this program compiled it, and may have known less of the code.
 _PUT_IF_NEWER = """
 local held = redis.call('GET', KEYS[1])
 if held and #held >= 9 then
-    local format, version = struct.unpack('>BI8', held)
-    local new_format, new_version = struct.unpack('>BI8', ARGV[1])
-    if version > new_version or (version == new_version and format == new_format) then
+    local _, version = struct.unpack('>BI8', held)
+    local _, new_version = struct.unpack('>BI8', ARGV[1])
+    if version > new_version or held == ARGV[1] then
         return 0
     end
 end
@@ -53,18 +54,18 @@ class RouteCache:
 
 
 class RouteTable:
-    """Routes in Postgres, by the view `edge_routes_v1`. Raises StoreUnavailable, UncompilableRoute."""
+    """Routes in Postgres, by the view `edge_routes_v1`. Raises StoreError, UncompilableRoute."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._queries = load_queries("scanhop.stores")
 
     async def find_route(self, domain_id: UUID, code: str) -> Route | None:
-        async with self._postgres.connection() as connection:
+        async with self._postgres.checked_connection() as connection:
             row = await connection.fetchrow(self._queries["find_route"], domain_id, code)
         return None if row is None else compile_route(dict(row))
 
     async def find_route_by_id(self, qr_id: UUID) -> Route | None:
-        async with self._postgres.connection() as connection:
+        async with self._postgres.checked_connection() as connection:
             row = await connection.fetchrow(self._queries["find_route_by_id"], qr_id)
         return None if row is None else compile_route(dict(row))

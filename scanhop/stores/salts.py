@@ -15,7 +15,7 @@ RETENTION = timedelta(days=2)
 
 
 class SaltTable:
-    """Every method raises StoreUnavailable when Postgres is away."""
+    """Every method raises StoreError."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
@@ -24,7 +24,7 @@ class SaltTable:
     async def ensure_salts(self, now: datetime) -> Mapping[date, bytes]:
         """Make today's and tomorrow's where they are missing; the salts that are there, by UTC day."""
         today = now.astimezone(UTC).date()
-        async with self._postgres.connection() as connection:
+        async with self._postgres.checked_connection() as connection:
             for day in (today, today + timedelta(days=1)):
                 await connection.execute(self._queries["create_salt"], day, secrets.token_bytes(32))
             rows = await connection.fetch(self._queries["list_salts"])
@@ -32,5 +32,5 @@ class SaltTable:
 
     async def delete_old_salts(self, now: datetime) -> None:
         today = now.astimezone(UTC).date()
-        async with self._postgres.connection() as connection:
+        async with self._postgres.checked_connection() as connection:
             await connection.execute(self._queries["delete_salts_before"], today - RETENTION)

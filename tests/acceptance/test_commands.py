@@ -49,6 +49,7 @@ def test_data_is_still_there_after_a_restart_and_the_commands_end_well(tmp_path)
         refused = scanhop("up", "--data-dir", "data", "--edge-port", "0", "--api-port", "0", cwd=tmp_path)
         assert refused.returncode == 1
         assert "in use" in refused.stderr
+        assert _runs(scanhop("doctor", "--data-dir", "data", cwd=tmp_path)), "a refused start hides the running one"
         assert first.stop(signal.SIGINT) == 0
     with Product(data_dir, {"SCANHOP_LOG_LEVEL": "warning"}, "--demo") as second:
         assert key in "\n".join(second.stdout)

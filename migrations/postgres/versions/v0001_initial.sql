@@ -53,12 +53,14 @@ CREATE INDEX api_keys_of_workspace ON api_keys (workspace_id);
 CREATE TABLE domains (
     id            uuid PRIMARY KEY,
     workspace_id  uuid REFERENCES workspaces (id),      -- NULL: the platform's own
-    host          text UNIQUE,                          -- NULL: the default domain, whatever its Host
+    host          text CHECK (host = lower(host)),      -- NULL: the default domain, whatever its Host
     code_case     text NOT NULL DEFAULT 'fold' CHECK (code_case IN ('fold', 'exact')),
     not_found_url text,
     verified_at   timestamptz,
     created_at    timestamptz NOT NULL DEFAULT now()
 );
+-- Whoever proves to own a host has it; others may have claimed it before.
+CREATE UNIQUE INDEX domains_verified_host ON domains (host) WHERE verified_at IS NOT NULL;
 INSERT INTO domains (id, verified_at) VALUES ('00000000-0000-7000-8000-000000000001', now());
 
 CREATE TABLE projects (
@@ -76,8 +78,8 @@ CREATE INDEX projects_of_workspace ON projects (workspace_id, created_at DESC, i
 CREATE TABLE qr_codes (
     id              uuid PRIMARY KEY,
     workspace_id    uuid NOT NULL REFERENCES workspaces (id),
-    user_id         uuid REFERENCES users (id) ON DELETE SET NULL,
-    project_id      uuid REFERENCES projects (id) ON DELETE SET NULL,
+    user_id         uuid REFERENCES users (id),         -- users are anonymised, not removed
+    project_id      uuid REFERENCES projects (id),      -- moved out one by one: each is a new version of its route
     domain_id       uuid NOT NULL REFERENCES domains (id),
     short_code      text NOT NULL,
     name            text NOT NULL,
@@ -101,7 +103,8 @@ CREATE TABLE qr_codes (
     created_at      timestamptz NOT NULL DEFAULT now(),
     updated_at      timestamptz NOT NULL DEFAULT now(),
     deleted_at      timestamptz,
-    UNIQUE (domain_id, short_code)
+    UNIQUE (domain_id, short_code),
+    CHECK (starts_at < expires_at)
 );
 CREATE INDEX qr_codes_of_workspace ON qr_codes (workspace_id, created_at DESC, id DESC);
 CREATE INDEX qr_codes_of_project ON qr_codes (project_id) WHERE project_id IS NOT NULL;

@@ -75,7 +75,7 @@ async def test_without_scans_the_last_30_days_are_there_with_zeros(api, account,
     assert (body["qr_id"], body["timezone"], body["granularity"]) == (code["id"], "UTC", "day")
     assert (body["total_scans"], body["unique_visitors"]) == (0, 0)
     assert [each["scans"] for each in body["series"]] == [0] * 31
-    assert body["series"][0]["at"] == f"{start.date()}T00:00:00+00:00"
+    assert body["series"][0]["at"] == f"{start.date()}T00:00:00Z"
     assert body["countries"] == body["devices"] == body["os"] == body["browsers"] == []
     assert "UTC day" in body["unique_definition"]
 
@@ -97,7 +97,7 @@ async def test_a_visitor_counts_once_per_utc_day_and_an_unknown_one_never(api, a
     await scans.add(account, code, "2026-11-02T10:00:00Z", visitor=0)
     body = await counts(api, account, code, start="2026-11-01", end="2026-11-03")
     assert (body["total_scans"], body["unique_visitors"]) == (4, 2)
-    assert busy(body) == {"2026-11-01T00:00:00+00:00": (2, 1), "2026-11-02T00:00:00+00:00": (2, 1)}
+    assert busy(body) == {"2026-11-01T00:00:00Z": (2, 1), "2026-11-02T00:00:00Z": (2, 1)}
 
 
 async def test_the_period_is_half_open(api, account, code, scans):
@@ -230,3 +230,12 @@ async def test_the_zone_of_the_workspace_is_the_default(api, account, code, post
     body = await counts(api, account, code, start="2026-07-01", end="2026-07-02")
     assert body["timezone"] == "America/New_York"
     assert body["series"][0]["at"] == "2026-07-01T00:00:00-04:00"
+
+
+async def test_a_parameter_that_is_not_known_is_refused_and_not_ignored(api):
+    account = await api.create_account()
+    code = await api.create_code(account)
+    for query in ("country=DE", "group_by=os", "foo=bar", "from=2026-01-01&from=2026-01-02"):
+        answer = await api.client.get(f"/v1/qr-codes/{code['id']}/analytics?{query}", headers=account.headers)
+        assert answer.status_code == 422, query
+        assert answer.json()["invalid_parameters"][0]["name"] == query.partition("=")[0]

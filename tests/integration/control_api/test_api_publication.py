@@ -101,7 +101,7 @@ async def test_an_edit_that_cannot_be_recorded_does_not_happen(api, database, ca
     code = await api.create_code(account)
     await database.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
     with capture_logs():
-        problem_of(await api.change_code(account, code, name="New"), 500, "internal_error")
+        problem_of(await api.change_code(account, code, name="New"), 503, "store_unavailable")
     answer = await api.client.get(f"/v1/qr-codes/{code['id']}", headers=account.headers)
     assert answer.json() == code
     assert (await cached(cache, code)).version == 1

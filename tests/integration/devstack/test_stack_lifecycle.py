@@ -131,9 +131,6 @@ def test_leftovers_whose_pids_belong_to_others_do_not_stop_a_start(directory: Pa
 def test_engine_that_was_killed_is_revived_on_its_port_with_its_data(directory: Path) -> None:
     with EmbeddedStack(directory) as stack:
         _write(stack.addresses)
-        assert stack.addresses.redis_url is not None
-        with redis.Redis.from_url(stack.addresses.redis_url) as store:
-            store.save()
         dead = [child.pid for child in stack.supervisor.children]
         for pid in dead:
             os.kill(pid, signal.SIGKILL)

@@ -10,6 +10,7 @@ import clickhouse_connect
 import pytest
 
 from ingest.collector import Collector
+from ingest.enrichment import Enrichment
 from ingest.frozen_batch import read_batch
 from ingest.loader import Loader
 from ingest.process import build_collector
@@ -19,7 +20,7 @@ from scanhop.spool.segment import ACKED, BATCH, OPEN, PARKED, REJECTED, SEALED
 from scanhop.stores.clickhouse import ClickHouse
 from scanhop.stores.errors import StoreRejected, StoreUnavailable
 from scanhop.stores.postgres import Postgres
-from scanhop.wire.scan_record import Outcome
+from scanhop.wire.scan_record import Outcome, encode_headers, encode_route_prefix, encode_scan
 from tests.routes import PHONE, new_route, write_scan
 
 LIMITS = SpoolLimits(max_bytes=1 << 30, max_age_s=0)
@@ -302,3 +303,56 @@ def _suffixes(root: Path) -> list[str]:
 def _only(root: Path, suffix: str) -> Path:
     (path,) = root.glob(f"*/*{suffix}")
     return path
+
+
+async def test_a_missing_table_parks_nothing_and_is_mended_by_an_operator(
+    collector, spool, spool_root, rows, monkeypatch
+):
+    monkeypatch.setattr("ingest.collector.RETRY_PAUSES_S", (0.01,))
+    monkeypatch.setattr("ingest.collector.WAIT_S", 0)
+    write_scan(spool, new_route())
+    spool.seal_if_due()
+    await rows("RENAME TABLE qr_scan_events TO elsewhere")
+    assert await collector.collect() == 0
+    assert sorted(_suffixes(spool_root)) == [BATCH, SEALED]
+    await rows("RENAME TABLE elsewhere TO qr_scan_events")
+    assert await collector.collect() == 1
+    assert await rows("SELECT count() FROM qr_scan_events") == [(1,)]
+
+
+async def test_a_body_that_clickhouse_cannot_read_is_parked(collector, spool, spool_root, monkeypatch):
+    monkeypatch.setattr("ingest.freezer.encode_rows", lambda *_: b"\x01\x01\x08event_id\x04UUID")
+    write_scan(spool, new_route())
+    spool.seal_if_due()
+    await collector.collect()
+    assert sorted(_suffixes(spool_root)) == [PARKED, SEALED]
+
+
+async def test_a_hostile_user_agent_stops_nobody(collector, spool, rows):
+    for user_agent in (b"philpodder/1.2.\xb2", b"cf/1.2.\xb2", b"\xff" * 2000):
+        write_scan(spool, new_route(), headers=[(b"referer", b"x")])
+        at_ns = spool.now_ns()
+        head = encode_headers([(b"user-agent", user_agent)])
+        record = encode_scan(encode_route_prefix(new_route()), at_ns, Outcome.REDIRECT, b"", head)
+        spool.append(record, at_ns=at_ns)
+        spool.flush()
+    spool.seal_if_due()
+    await collector.collect()
+    assert await rows("SELECT count() FROM qr_scan_events") == [(6,)]
+
+
+async def test_a_record_that_an_enrichment_fails_on_is_set_aside(collector, spool, spool_root, rows, monkeypatch):
+    for code in ("good234", "evil234"):
+        write_scan(spool, new_route(code=code))
+    enrich = Enrichment.enrich
+
+    def fail_on_evil(self, record):
+        if record.code == "evil234":
+            raise ZeroDivisionError
+        return enrich(self, record)
+
+    monkeypatch.setattr(Enrichment, "enrich", fail_on_evil)
+    spool.seal_if_due()
+    await collector.collect()
+    assert await rows("SELECT short_code FROM qr_scan_events") == [("good234",)]
+    assert b"ZeroDivisionError" in _only(spool_root, REJECTED).read_bytes()

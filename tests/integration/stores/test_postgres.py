@@ -1,7 +1,9 @@
+import asyncio
+
 import asyncpg
 import pytest
 
-from scanhop.stores.errors import StoreUnavailable
+from scanhop.stores.errors import StoreRejected, StoreUnavailable
 from scanhop.stores.postgres import Postgres
 
 
@@ -27,9 +29,31 @@ async def test_a_connection_that_is_cut_is_an_unavailable_store_and_the_next_cal
 
 
 async def test_a_refused_statement_is_no_unavailable_store(postgres):
-    with pytest.raises(asyncpg.UndefinedTableError):
+    with pytest.raises(asyncpg.PostgresSyntaxError):
         async with postgres.connection() as connection:
-            await connection.execute("SELECT * FROM no_such_table")
+            await connection.execute("SELECT FROM FROM")
+
+
+async def test_a_refused_statement_is_told_as_such_to_who_goes_on_without(postgres):
+    with pytest.raises(StoreRejected):
+        async with postgres.checked_connection() as connection:
+            await connection.execute("SELECT FROM FROM")
+
+
+async def test_a_database_that_is_not_migrated_is_unavailable(stack):
+    client = Postgres(stack.postgres_dsn, max_connections=1, command_timeout_s=1)
+    with pytest.raises(StoreUnavailable, match="alembic_version"):
+        await client.ping()
+    await client.close()
+
+
+async def test_a_cancelled_statement_is_unavailable(postgres):
+    with pytest.raises(StoreUnavailable):  # noqa: PT012
+        async with postgres.connection() as connection, postgres.connection() as other:
+            running = asyncio.create_task(connection.execute("SELECT pg_sleep(5)"))
+            await asyncio.sleep(0.2)
+            await other.execute("SELECT pg_cancel_backend($1)", connection.get_server_pid())
+            await running
 
 
 async def test_a_postgres_that_is_away_is_unavailable():

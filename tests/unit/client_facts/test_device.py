@@ -109,3 +109,8 @@ def test_user_agents_are_remembered_within_a_bound():
 
 def test_the_names_of_device_types_never_change():
     assert sorted(DeviceType) == ["bot", "desktop", "mobile", "other", "tablet"]
+
+
+@pytest.mark.parametrize("user_agent", ["philpodder/1.2.\u00b2", "cf/1.2.\u00b2", "Mozilla/5.0 (Windows NT \u00b2)"])
+def test_a_version_of_digits_that_are_no_numbers_is_read_too(user_agent):
+    assert DeviceReader().read(user_agent).browser

@@ -57,6 +57,12 @@ class Shelf:
 
 
 @pytest.fixture
+def no_pause(monkeypatch):
+    """A store is asked again at once after it failed."""
+    monkeypatch.setattr("edge.resolver.PAUSE_S", 0)
+
+
+@pytest.fixture
 def redis() -> Shelf:
     return Shelf()
 
@@ -154,7 +160,7 @@ async def test_when_redis_fails_postgres_answers(resolver, redis, postgres, faul
 
 
 async def test_after_a_failure_redis_is_left_alone_for_a_moment(resolver, redis, postgres, monkeypatch):
-    monkeypatch.setattr("edge.resolver.REDIS_PAUSE_S", 0.1)
+    monkeypatch.setattr("edge.resolver.PAUSE_S", 0.1)
     redis.fault = StoreUnavailable("away")
     for code in ("a", "b", "c"):
         await find(resolver, code)
@@ -181,7 +187,7 @@ async def test_when_both_are_away_a_stale_answer_is_better_than_none(resolver, r
     assert counted(resolver) == {"redis": 1, "stale": 1}
 
 
-async def test_a_stale_answer_does_not_become_fresh_by_being_given(resolver, redis, postgres):
+async def test_a_stale_answer_does_not_become_fresh_by_being_given(resolver, redis, postgres, no_pause):
     redis.routes["menu"] = new_route()
     await find(resolver)
     await asyncio.sleep(TTL + 0.01)
@@ -199,7 +205,7 @@ async def test_when_both_are_away_a_code_that_is_not_remembered_cannot_be_resolv
     assert counted(resolver) == {"none": 1}
 
 
-async def test_that_a_code_could_not_be_resolved_is_not_remembered(resolver, redis, postgres):
+async def test_that_a_code_could_not_be_resolved_is_not_remembered(resolver, redis, postgres, no_pause):
     redis.fault = postgres.fault = StoreUnavailable("away")
     with pytest.raises(Unresolvable):
         await find(resolver)
@@ -294,7 +300,9 @@ async def test_a_look_up_that_fails_when_everybody_gave_up_troubles_nobody(resol
     assert "never retrieved" not in caplog.text
 
 
-async def test_a_failed_look_up_fails_for_all_who_waited_and_the_next_begins_anew(resolver, redis, postgres):
+async def test_a_failed_look_up_fails_for_all_who_waited_and_the_next_begins_anew(
+    resolver, redis, postgres, no_pause
+):
     redis.fault = postgres.fault = StoreUnavailable("away")
     postgres.gate = asyncio.Event()
     finding = [asyncio.create_task(find(resolver)) for _ in range(3)]
@@ -323,3 +331,48 @@ async def test_postgres_is_asked_by_a_few_at_a_time(resolver, redis, postgres):
 async def test_a_finished_look_up_is_forgotten(resolver, redis):
     await asyncio.gather(*(find(resolver, f"code{number}") for number in range(10)))
     assert resolver._flights == {}
+
+
+# --- stores that hang ---
+
+
+async def test_a_remembered_code_does_not_wait_long_for_stores_that_hang(resolver, redis, postgres, monkeypatch):
+    monkeypatch.setattr("edge.resolver.PATIENCE_S", 0.05)
+    redis.routes["menu"] = new_route()
+    held = await find(resolver)
+    await asyncio.sleep(TTL + 0.01)
+    redis.gate = postgres.gate = asyncio.Event()
+    async with asyncio.timeout(1):
+        assert await find(resolver) == held
+
+
+async def test_after_a_failure_postgres_is_left_alone_for_a_moment(resolver, postgres):
+    postgres.fault = StoreUnavailable("away")
+    for code in ("one", "two", "three"):
+        with pytest.raises(Unresolvable):
+            await find(resolver, code)
+    assert postgres.asked == ["one"]
+
+
+async def test_only_so_many_wait_for_postgres(resolver, postgres, monkeypatch):
+    monkeypatch.setattr("edge.resolver.POSTGRES_WAITERS", 10)
+    postgres.gate = asyncio.Event()
+    finding = [asyncio.create_task(find(resolver, f"code{number}")) for number in range(15)]
+    await until(lambda: sum(task.done() for task in finding) == 5)
+    postgres.gate.set()
+    results = await asyncio.gather(*finding, return_exceptions=True)
+    assert sum(isinstance(result, Unresolvable) for result in results) == 5
+
+
+async def test_the_misses_of_one_tick_are_one_round_trip_to_redis(resolver, redis, monkeypatch):
+    trips: list[int] = []
+    whole = redis.list_routes
+
+    async def counted_trip(codes):
+        trips.append(len(codes))
+        return await whole(codes)
+
+    monkeypatch.setattr(redis, "list_routes", counted_trip)
+    redis.routes = {f"code{number}": new_route() for number in range(300)}
+    await asyncio.gather(*(find(resolver, code) for code in redis.routes))
+    assert trips == [300]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ingest.frozen_batch import FORMAT, INSERT_SETTINGS, BatchHeader, DamagedBatch, batch_id, read_batch, write_batch
 from scanhop.spool import SegmentName, SpoolId
+from scanhop.spool.segment import UnreadableSegment
 
 SPOOL_ID = SpoolId(UUID("01931b2e-0000-7000-8000-000000000001"))
 names = st.builds(SegmentName, st.uuids().map(SpoolId), st.integers(1, 2**32 - 1))
@@ -81,9 +82,9 @@ def test_other_bytes_are_a_damaged_batch(shared_path, data):
         read_batch(shared_path)
 
 
-def test_a_batch_of_another_format_is_not_read(path):
+def test_a_batch_of_another_format_is_not_read_and_not_called_damaged(path):
     write_batch(path, header_of(b"body", format=FORMAT + 1), b"body")
-    with pytest.raises(DamagedBatch):
+    with pytest.raises(UnreadableSegment):
         read_batch(path)
 
 

@@ -668,3 +668,16 @@ def test_the_test_clock_stands_in_the_middle_of_a_month():
     assert Clock()() == NOON
     assert time.gmtime(NOON // 10**9)[:4] == (2027, 1, 15, 12)
     assert time.gmtime(END_OF_JANUARY // 10**9)[:4] == (2027, 2, 1, 0)
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.EMFILE, "too many open files"), FileNotFoundError()])
+def test_looking_at_the_disk_never_fails_a_redirect(open_writer, spool_root, monkeypatch, fault):
+    def fail(*_: object) -> None:
+        raise fault
+
+    writer = open_writer(max_age_s=0)
+    monkeypatch.setattr("scanhop.spool.writer.list_segments", fail)
+    monkeypatch.setattr("os.statvfs", fail)
+    assert write(writer, b"one")
+    writer.seal_if_due()
+    assert payloads(spool_root, writer.spool_id) == [b"one"]
