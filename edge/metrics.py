@@ -1,6 +1,7 @@
 """What one edge worker counts, in Prometheus' text format. docs/metrics.md describes each."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -50,11 +51,21 @@ class EdgeMetrics(Collector):
         yield self._counter("scanhop_edge_unavailable", "Scans answered 503.", "reason", unresolvable)
         faults = {"fsync": spool.fsync_failures, "seal": spool.seal_failures}
         yield self._counter("scanhop_edge_spool_faults", "Spool files that were given up.", "call", faults)
+        spooled = {"written": spool.written_records}
+        yield self._counter("scanhop_edge_spooled_scans", "Scans written into the spool.", "state", spooled)
         known, unknown = self._cache.sizes()
-        cached = GaugeMetricFamily("scanhop_edge_cached_codes", "Codes remembered.", labels=["worker", "kind"])
-        cached.add_metric([self._worker, "known"], known)
-        cached.add_metric([self._worker, "unknown"], unknown)
-        yield cached
+        cached = {"known": known, "unknown": unknown}
+        yield self._gauge("scanhop_edge_cached_codes", "Codes remembered.", "kind", cached)
+        backlog = spool.read_backlog()
+        age_s = 0.0 if backlog.oldest_at is None else max(0.0, time.time() - backlog.oldest_at)
+        waiting = {"segments": backlog.segments, "bytes": backlog.bytes, "oldest_age_seconds": age_s}
+        yield self._gauge("scanhop_edge_spool_waiting", "What ClickHouse has not accepted yet.", "what", waiting)
+
+    def _gauge(self, name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(name, text, labels=["worker", label])
+        for value, measured in values.items():
+            family.add_metric([self._worker, value], measured)
+        return family
 
     def _counter(self, name: str, text: str, label: str, values: dict[str, int]) -> CounterMetricFamily:
         family = CounterMetricFamily(name, text, labels=["worker", label])

@@ -30,7 +30,7 @@ from scanhop.spool.segment import (
     encode_header,
     list_segments,
 )
-from scanhop.spool.usage import is_disk_low, spool_bytes
+from scanhop.spool.usage import Backlog, is_disk_low, read_backlog, spool_bytes
 from scanhop.wire.ids import uuid7
 
 UNKNOWN_SHARE = 10
@@ -92,6 +92,10 @@ class SpoolWriter:
         self._is_disk_low = False
         self._syncer = _Syncer(root / str(self.spool_id), limits.fsync_interval_s)
         self._syncer.start()
+
+    def read_backlog(self) -> Backlog:
+        """What waits in the whole spool, this writer's and others'."""
+        return read_backlog(self._root)
 
     def now_ns(self) -> int:
         """The time for the next record: the clock's, within a segment never earlier than the last one's.

@@ -244,6 +244,14 @@ async def test_a_full_spool_does_not_stop_the_redirect_and_is_counted(worker, mo
     assert 'scanhop_edge_scans_total{outcome="redirect",worker="0"} 1.0' in metrics
 
 
+async def test_the_metrics_tell_what_waits_in_the_spool(worker):
+    await worker.publish()
+    await worker.client.get("/r/abc2345")
+    metrics = (await worker.client.get("/metrics")).text
+    assert 'scanhop_edge_spooled_scans_total{state="written",worker="0"} 1.0' in metrics
+    assert 'scanhop_edge_spool_waiting{what="segments",worker="0"} 1.0' in metrics
+
+
 async def test_robots_are_kept_out(worker):
     assert (await worker.client.get("/robots.txt")).text == "User-agent: *\nDisallow: /\n"
 
