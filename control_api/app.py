@@ -22,6 +22,7 @@ from control_api.qr_codes.service import QrCodes
 from control_api.settings import ApiSettings
 from control_api.system.service import Health
 from control_api.web.body_limit import BodyLimit
+from control_api.web.head_as_get import HeadAsGet
 from control_api.web.json_answer import JsonAnswer
 from control_api.web.openapi import describe_problems
 from control_api.web.problem import answer_problems
@@ -86,6 +87,7 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         app.include_router(router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RequestFrame, metrics=app.state.metrics)
+    app.add_middleware(HeadAsGet)
     answer_problems(app, _allowed_methods(routers))
     describe_problems(app)
     return app

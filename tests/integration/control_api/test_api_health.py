@@ -66,3 +66,11 @@ async def test_two_applications_count_apart(open_api):
         await one.client.get("/nowhere")
         assert "/nowhere" not in (await two.client.get("/v1/public/metrics")).text
         assert 'status="404"' not in (await two.client.get("/v1/public/metrics")).text
+
+
+async def test_head_answers_as_get_does_without_the_body(api):
+    for path in ("/", "/v1/public/health", "/v1/qr-codes"):
+        got, asked = await api.client.get(path), await api.client.head(path)
+        assert asked.status_code == got.status_code
+        assert asked.headers["content-type"] == got.headers["content-type"]
+        assert asked.content == b""
