@@ -16,11 +16,13 @@ from scanhop.stores.errors import StoreRejected, StoreUnavailable
 
 CONNECT_TIMEOUT_S = 5
 
-# ClickHouse error codes after which the same statement may succeed: time-outs, too many queries or parts,
-# memory, network, aborted, shutting down, no space, read-only.
-_RETRYABLE_CODES = frozenset(
-    [3, 159, 164, 198, 202, 203, 207, 209, 210, 236, 241, 242, 243, 252, 279, 285, 319, 394, 425, 439, 999]
-)
+# ClickHouse error codes after which the same statement may succeed: time-outs, too many queries or parts, memory,
+# network, aborted, shutting down, no space, read-only.
+_PASSING = [3, 159, 164, 198, 202, 203, 207, 209, 210, 236, 241, 242, 243, 252, 279, 285, 319, 394, 425, 439, 999]
+
+# ... or once an operator has mended it: no such table or database, unknown user, wrong password, no access.
+_MENDABLE = [60, 81, 192, 193, 194, 497, 516]
+_RETRYABLE_CODES = frozenset([*_PASSING, *_MENDABLE])
 
 
 class ClickHouse:

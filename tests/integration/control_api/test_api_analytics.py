@@ -239,3 +239,11 @@ async def test_a_parameter_that_is_not_known_is_refused_and_not_ignored(api):
         answer = await api.client.get(f"/v1/qr-codes/{code['id']}/analytics?{query}", headers=account.headers)
         assert answer.status_code == 422, query
         assert answer.json()["invalid_parameters"][0]["name"] == query.partition("=")[0]
+
+
+async def test_a_clickhouse_that_is_not_migrated_is_unavailable(open_api, stack):
+    async with open_api(clickhouse_url=stack.clickhouse_url) as api:
+        account = await api.create_account()
+        code = await api.create_code(account)
+        answer = await api.client.get(f"/v1/qr-codes/{code['id']}/analytics", headers=account.headers)
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
