@@ -35,9 +35,9 @@ one partition in ClickHouse. The writer seals by renaming; a dead writer's open 
 its directory.
 
 **Bounds.** The root holds at most `max_bytes`; at the bound the unsent data stays and new scans are counted as lost,
-by reason. Records of unknown codes are dropped once a tenth of the bound is in use. A failed write is undone
-(truncated) and counted; a failed fsync ends the segment, since the kernel may have dropped its pages. No failure
-reaches the redirect.
+by reason. Records of unknown codes are dropped once what waits for ClickHouse is a tenth of the bound. A disk with
+less left than ingest needs takes no more scans. A failed write is undone (truncated) and counted; a failed fsync ends
+the segment, since the kernel may have dropped its pages. No failure reaches the redirect.
 """
 
 from scanhop.spool.reader import Damage, SegmentContent, read_segment

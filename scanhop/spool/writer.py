@@ -88,6 +88,7 @@ class SpoolWriter:
         self._segment: _OpenSegment | None = None
         self._last_ns = 0
         self._usage = 0
+        self._waiting_bytes = 0
         self._usage_read_at = float("-inf")
         self._is_disk_low = False
         self._syncer = _Syncer(root / str(self.spool_id), limits.fsync_interval_s)
@@ -119,7 +120,7 @@ class SpoolWriter:
             return self._lose(LossReason.SPOOL_FULL)
         if self._is_disk_low:
             return self._lose(LossReason.DISK_FULL)
-        if is_unknown and usage > self._limits.max_bytes // UNKNOWN_SHARE:
+        if is_unknown and self._waiting_bytes + self._buffered_bytes > self._limits.max_bytes // UNKNOWN_SHARE:
             return self._lose(LossReason.UNKNOWN_SHARE)
         segment = self._segment_for(at_ns)
         if segment is None:
@@ -143,6 +144,7 @@ class SpoolWriter:
             return False
         self.written_records += len(frames)
         self._usage += len(data)
+        self._waiting_bytes += len(data)
         if self._limits.fsync_interval_s == 0:
             self._sync(self._segment.fd)
         return True
@@ -187,6 +189,7 @@ class SpoolWriter:
             self._lose(_loss_reason(error))
             return None
         self._usage += HEADER_SIZE
+        self._waiting_bytes += HEADER_SIZE
         self._syncer.watch(self._segment.fd)
         if self._limits.fsync_interval_s == 0:
             self._sync_names()
@@ -248,6 +251,7 @@ class SpoolWriter:
         if now - self._usage_read_at >= USAGE_INTERVAL_S:
             self._usage_read_at = now
             self._usage = spool_bytes(self._root)
+            self._waiting_bytes = self.read_backlog().bytes
             self._is_disk_low = is_disk_low(self._root)
         return self._usage + self._buffered_bytes
 

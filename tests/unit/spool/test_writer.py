@@ -681,3 +681,12 @@ def test_looking_at_the_disk_never_fails_a_redirect(open_writer, spool_root, mon
     assert write(writer, b"one")
     writer.seal_if_due()
     assert payloads(spool_root, writer.spool_id) == [b"one"]
+
+
+def test_accepted_batches_that_are_kept_a_while_leave_unknown_codes_their_share(open_writer, spool_root):
+    writer = open_writer(max_bytes=1 << 20)
+    other = spool_root / "other"
+    other.mkdir()
+    (other / "00000001.acked").write_bytes(bytes(1 << 19))
+    assert write(writer, b"orphan", is_unknown=True)
+    assert not writer.lost
