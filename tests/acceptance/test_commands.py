@@ -39,7 +39,7 @@ def test_data_is_still_there_after_a_restart_and_the_commands_end_well(tmp_path)
         with first.api(key) as api:
             code = api.get("/v1/qr-codes").json()["data"][0]
             assert httpx.get(f"{first.edge_url}/r/{code['short_code']}").status_code == 302
-            eventually(lambda: _total(api, code) == 1, 5)
+            eventually(lambda: _total(api, code) == 1)
         told = "\n".join(first.stdout)
         assert first.admin_key in told
         assert f"curl -i {first.edge_url}/r/demo-" in told

@@ -1,4 +1,7 @@
-"""Create a code, scan it, see the scan counted: with every process real."""
+"""Create a code, scan it, see the scan counted: with every process real.
+
+How soon is measured by benchmarks/freshness.py, and not asserted here.
+"""
 
 import random
 import time
@@ -23,19 +26,18 @@ def product(tmp_path_factory):
         yield running
 
 
-def test_a_scan_shows_in_the_analytics_within_two_seconds(product):
+def test_a_scan_shows_in_the_analytics(product):
     with product.api(product.new_account("quick@example.com")) as api:
         code = api.post("/v1/qr-codes", json={"name": "One", "type": "url", "target_url": "https://example.com/1"})
         assert code.status_code == 201
         scan = httpx.get(code.json()["short_url"])
-        answered_at = time.monotonic()
         assert (scan.status_code, scan.headers["location"]) == (302, "https://example.com/1")
         path = f"/v1/qr-codes/{code.json()['id']}/analytics"
-        eventually(lambda: api.get(path).json()["total_scans"] == 1, within_s=2 - (time.monotonic() - answered_at))
+        eventually(lambda: api.get(path).json()["total_scans"] == 1)
         assert api.get(path).json()["unique_visitors"] == 1
 
 
-def test_an_edit_and_a_deletion_reach_the_edge_within_a_second(product):
+def test_an_edit_and_a_deletion_reach_the_edge(product):
     with product.api(product.new_account("edit@example.com")) as api:
         code = api.post(
             "/v1/qr-codes", json={"name": "E", "type": "url", "target_url": "https://example.com/a"}
@@ -43,13 +45,13 @@ def test_an_edit_and_a_deletion_reach_the_edge_within_a_second(product):
         assert httpx.get(code["short_url"]).headers["location"] == "https://example.com/a"
         path = f"/v1/qr-codes/{code['id']}"
         assert api.patch(path, json={"target_url": "https://example.com/b"}).status_code == 200
-        eventually(lambda: httpx.get(code["short_url"]).headers["location"] == "https://example.com/b", within_s=1)
+        eventually(lambda: httpx.get(code["short_url"]).headers["location"] == "https://example.com/b")
         assert api.patch(path, json={"status": "paused"}).status_code == 200
-        eventually(lambda: httpx.get(code["short_url"]).status_code == 410, within_s=1)
+        eventually(lambda: httpx.get(code["short_url"]).status_code == 410)
         assert api.patch(path, json={"status": "active"}).status_code == 200
-        eventually(lambda: httpx.get(code["short_url"]).status_code == 302, within_s=1)
+        eventually(lambda: httpx.get(code["short_url"]).status_code == 302)
         assert api.delete(path).status_code == 204
-        eventually(lambda: httpx.get(code["short_url"]).status_code == 410, within_s=1)
+        eventually(lambda: httpx.get(code["short_url"]).status_code == 410)
 
 
 def test_a_thousand_scans_are_a_thousand_rows_with_the_right_figures(product):
@@ -67,7 +69,7 @@ def test_a_thousand_scans_are_a_thousand_rows_with_the_right_figures(product):
         assert statuses == {302: SCANS}
         ids = ", ".join(f"'{code['id']}'" for code in codes)
         mine = f"qr_id IN ({ids})"
-        eventually(lambda: product.query(f"SELECT count() FROM qr_scan_events WHERE {mine}") == [(SCANS,)], 10)
+        eventually(lambda: product.query(f"SELECT count() FROM qr_scan_events WHERE {mine}") == [(SCANS,)])
 
         assert product.query(f"SELECT uniqExact(event_id), uniqExact(ip) FROM qr_scan_events WHERE {mine}") == [
             (SCANS, 1)
