@@ -114,12 +114,8 @@ async def _work_connected(dsn: str, jobs: Jobs, stopping: asyncio.Event) -> None
         queue = PgQueuer.from_asyncpg_connection(connection)
         jobs.register(queue)
         connection.add_termination_listener(lambda _: queue.shutdown.set())
-        relay = asyncio.create_task(_relay(stopping, queue.shutdown))
         _log.info("worker_started")
-        try:
-            await _run_until_stopped(queue, stopping)
-        finally:
-            relay.cancel()
+        await _run_until_stopped(queue, stopping)
     finally:
         connection.terminate()
 
@@ -130,16 +126,12 @@ async def _run_until_stopped(queue: PgQueuer, stopping: asyncio.Event) -> None:
     asked = asyncio.create_task(stopping.wait())
     await asyncio.wait([running, asked], return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
+    queue.shutdown.set()
     try:
-        async with asyncio.timeout(DRAIN_S if stopping.is_set() else None):
+        async with asyncio.timeout(DRAIN_S):
             await running
     except TimeoutError:
         _log.warning("drain_cut_off", after_s=DRAIN_S)
-
-
-async def _relay(stopping: asyncio.Event, shutdown: asyncio.Event) -> None:
-    await stopping.wait()
-    shutdown.set()
 
 
 async def _pause(stopping: asyncio.Event) -> None:

@@ -3,7 +3,7 @@
 Misses of one code share one look-up; the misses of one loop tick share one round trip to Redis. Postgres is asked
 behind a concurrency limit, by a bounded number of waiters; what it says is put into Redis. After a failure a store is
 left alone for a moment, so that phones do not wait for its time-out again and again. A code that this worker
-remembers waits for slow stores PATIENCE_S, then is answered as remembered.
+remembers waits for slow stores PATIENCE_S, then is answered as remembered; so are others like it for the next moment.
 """
 
 import asyncio
@@ -46,6 +46,7 @@ class Resolver:
         self._postgres_places = asyncio.Semaphore(POSTGRES_CONCURRENCY)
         self._postgres_waiters = 0
         self._away_until = {"redis": float("-inf"), "postgres": float("-inf")}
+        self._slow_until = float("-inf")
         self.sources: Counter[str] = Counter()
 
     async def resolve(self, domain_id: bytes, code: str) -> CachedRoute:
@@ -64,10 +65,15 @@ class Resolver:
     async def _look_up(self, key: Key) -> CachedRoute:
         read_at = time.monotonic()
         is_remembered = self._cache.find_any(key) is not None
+        if is_remembered and read_at < self._slow_until:
+            return self._remembered(key, TimeoutError())
         try:
             async with asyncio.timeout(PATIENCE_S if is_remembered else None):
                 route = await self._read_redis(key) or await self._read_postgres(key)
-        except (StoreError, UncompilableRoute, TimeoutError) as error:
+        except TimeoutError as error:
+            self._slow_until = time.monotonic() + PAUSE_S
+            return self._remembered(key, error)
+        except (StoreError, UncompilableRoute) as error:
             return self._remembered(key, error)
         return self._cache.store(key, route, read_at, encode_unknown_prefix(*key))
 

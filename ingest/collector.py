@@ -87,12 +87,12 @@ class Collector:
         return taken
 
     async def _take(self, name: SegmentName) -> bool:
-        """What the disk, or this version, cannot do with one segment holds up no other."""
+        """What the disk, a store or this version cannot do with one segment holds up no other, and ends nothing."""
         if time.monotonic() < self._waits_until.get(name, 0.0):
             return False
         try:
             taken = await self._take_now(name)
-        except (OSError, UnreadableSegment, StoreUnavailable) as error:
+        except (OSError, UnreadableSegment, StoreError) as error:
             self._waits_until[name] = time.monotonic() + WAIT_S
             _log.error("segment_waits", segment=str(name), error=str(error), seconds=WAIT_S)
             return False

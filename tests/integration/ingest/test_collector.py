@@ -356,3 +356,19 @@ async def test_a_record_that_an_enrichment_fails_on_is_set_aside(collector, spoo
     await collector.collect()
     assert await rows("SELECT short_code FROM qr_scan_events") == [("good234",)]
     assert b"ZeroDivisionError" in _only(spool_root, REJECTED).read_bytes()
+
+
+async def test_a_postgres_that_refuses_the_salts_ends_nothing(collector, spool, rows, monkeypatch):
+    monkeypatch.setattr("ingest.collector.WAIT_S", 0)
+    write_scan(spool, new_route())
+    spool.seal_if_due()
+    read_salts = collector._visitors._read_salts
+
+    async def refuse() -> None:
+        raise StoreRejected("no permission")
+
+    monkeypatch.setattr(collector._visitors, "_read_salts", refuse)
+    assert await collector.collect() == 0
+    monkeypatch.setattr(collector._visitors, "_read_salts", read_salts)
+    assert await collector.collect() == 1
+    assert await rows("SELECT count(), countIf(visitor = 0) FROM qr_scan_events") == [(1, 0)]

@@ -344,6 +344,9 @@ async def test_a_remembered_code_does_not_wait_long_for_stores_that_hang(resolve
     redis.gate = postgres.gate = asyncio.Event()
     async with asyncio.timeout(1):
         assert await find(resolver) == held
+    asked = len(redis.asked)
+    assert await find(resolver) == held
+    assert len(redis.asked) == asked, "the next scan waits again"
 
 
 async def test_after_a_failure_postgres_is_left_alone_for_a_moment(resolver, postgres):
