@@ -9,7 +9,12 @@ FRAME_HEAD = struct.Struct("<4sIII")
 
 
 def encode_frame(record_number: int, payload: bytes) -> bytes:
-    return FRAME_HEAD.pack(MARK, len(payload), _checksum(payload, record_number), record_number) + payload
+    return encode_frame_head(record_number, payload) + payload
+
+
+def encode_frame_head(record_number: int, payload: bytes) -> bytes:
+    """What stands before `payload` in the file."""
+    return FRAME_HEAD.pack(MARK, len(payload), _checksum(payload, record_number), record_number)
 
 
 def find_frame(data: bytes, at: int) -> tuple[int, int, int] | None:

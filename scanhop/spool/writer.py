@@ -13,13 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
 from scanhop.spool.durable_file import sync_directory
-from scanhop.spool.frame import FRAME_HEAD, MAX_PAYLOAD, encode_frame
+from scanhop.spool.frame import FRAME_HEAD, MAX_PAYLOAD, encode_frame_head
 from scanhop.spool.segment import (
     HEADER_SIZE,
     OPEN,
@@ -34,7 +34,7 @@ from scanhop.spool.usage import Backlog, is_disk_low, read_backlog, spool_bytes
 from scanhop.wire.ids import uuid7
 
 UNKNOWN_SHARE = 10
-USAGE_INTERVAL_S = 1.0
+USAGE_INTERVAL_NS = 1_000_000_000
 CLOCK_TOLERANCE_NS = 1_000_000_000
 
 
@@ -83,14 +83,14 @@ class SpoolWriter:
         self.seal_failures = 0
         self._lock_fd = _make_directory(root, self.spool_id)
         self._buffer: list[bytes] = []
-        self._buffered_bytes = 0
         self._number = 0
         self._segment: _OpenSegment | None = None
         self._last_ns = 0
-        self._usage = 0
-        self._waiting_bytes = 0
-        self._usage_read_at = float("-inf")
+        self._room = 0
+        self._unknown_room = 0
         self._is_disk_low = False
+        self._usage_read_ns = 0
+        self._admits_until_ns = 0
         self._syncer = _Syncer(root / str(self.spool_id), limits.fsync_interval_s)
         self._syncer.start()
 
@@ -108,43 +108,67 @@ class SpoolWriter:
             self.flush()
             self._seal()
             self._last_ns = now_ns
+            self._usage_read_ns = self._admits_until_ns = 0
         self._last_ns = max(now_ns, self._last_ns)
         return self._last_ns
 
     def append(self, payload: bytes, *, at_ns: int, is_unknown: bool = False) -> bool:
-        """Take a record for the next `flush`. False: it was counted as lost (see `lost`)."""
-        if len(payload) > MAX_PAYLOAD:
-            return self._lose(LossReason.TOO_LARGE)
-        usage = self._spool_usage()
-        if usage + HEADER_SIZE + FRAME_HEAD.size + len(payload) > self._limits.max_bytes:
-            return self._lose(LossReason.SPOOL_FULL)
-        if self._is_disk_low:
-            return self._lose(LossReason.DISK_FULL)
-        if is_unknown and self._waiting_bytes + self._buffered_bytes > self._limits.max_bytes // UNKNOWN_SHARE:
-            return self._lose(LossReason.UNKNOWN_SHARE)
-        segment = self._segment_for(at_ns)
-        if segment is None:
-            return False
-        frame = encode_frame(segment.next_number(), payload)
-        self._buffer.append(frame)
-        self._buffered_bytes += len(frame)
+        """Take a record for the next `flush`. False: it was counted as lost (see `lost`).
+
+        On the path of every scan: whatever needs a look at the disk or the calendar is `_admit`'s.
+        """
+        length = len(payload)
+        size = FRAME_HEAD.size + length
+        segment = self._segment
+        room = self._unknown_room if is_unknown else self._room
+        if segment is None or size > room or at_ns >= self._admits_until_ns or length > MAX_PAYLOAD:
+            segment = self._admit(length, at_ns, is_unknown=is_unknown)
+            if segment is None:
+                return False
+        self._buffer.append(encode_frame_head(segment.next_number, payload))
+        self._buffer.append(payload)
+        segment.next_number += 1
+        self._room -= size
+        self._unknown_room -= size
         return True
+
+    def _admit(self, length: int, at_ns: int, *, is_unknown: bool) -> "_OpenSegment | None":
+        """The segment for a record of `length` bytes, or None: it was counted as lost."""
+        if at_ns - self._usage_read_ns >= USAGE_INTERVAL_NS:
+            self._read_usage(at_ns)
+        reason = self._why_refuse(length, is_unknown=is_unknown)
+        if reason is not None:
+            self.lost[reason] += 1
+            return None
+        segment = self._segment_for(at_ns)
+        if segment is not None:
+            self._admits_until_ns = min(self._usage_read_ns + USAGE_INTERVAL_NS, segment.month_end_ns)
+        return segment
+
+    def _why_refuse(self, length: int, *, is_unknown: bool) -> LossReason | None:
+        if length > MAX_PAYLOAD:
+            return LossReason.TOO_LARGE
+        if self._room < FRAME_HEAD.size + length:
+            return LossReason.SPOOL_FULL
+        if self._is_disk_low:
+            return LossReason.DISK_FULL
+        if is_unknown and self._unknown_room < 0:
+            return LossReason.UNKNOWN_SHARE
+        return None
 
     def flush(self) -> bool:
         """Write what was appended. False: the disk refused, and all of it was counted as lost."""
         if not self._buffer or self._segment is None:
             return True
-        frames, self._buffer, self._buffered_bytes = self._buffer, [], 0
-        data = b"".join(frames)
+        parts, self._buffer = self._buffer, []
+        records = len(parts) // 2
         try:
-            self._segment.write(data, len(frames))
+            self._segment.write(b"".join(parts), records)
         except OSError as error:
-            self._lose(_loss_reason(error), len(frames))
+            self.lost[_loss_reason(error)] += records
             self._abandon_segment()
             return False
-        self.written_records += len(frames)
-        self._usage += len(data)
-        self._waiting_bytes += len(data)
+        self.written_records += records
         if self._limits.fsync_interval_s == 0:
             self._sync(self._segment.fd)
         return True
@@ -176,20 +200,19 @@ class SpoolWriter:
 
     def _segment_for(self, at_ns: int) -> "_OpenSegment | None":
         """The open segment, or a new one; None when the disk refuses a new one (counted as lost)."""
-        month = _utc_month(at_ns)
-        if self._segment is not None and self._segment.month == month:
+        if self._segment is not None and self._segment.month_begin_ns <= at_ns < self._segment.month_end_ns:
             return self._segment
         self.flush()
         self._seal()
         self._number += 1
         name = SegmentName(self.spool_id, self._number)
         try:
-            self._segment = _OpenSegment(self._root, name, at_ns, month)
+            self._segment = _OpenSegment(self._root, name, at_ns)
         except OSError as error:
-            self._lose(_loss_reason(error))
+            self.lost[_loss_reason(error)] += 1
             return None
-        self._usage += HEADER_SIZE
-        self._waiting_bytes += HEADER_SIZE
+        self._room -= HEADER_SIZE
+        self._unknown_room -= HEADER_SIZE
         self._syncer.watch(self._segment.fd)
         if self._limits.fsync_interval_s == 0:
             self._sync_names()
@@ -246,28 +269,26 @@ class SpoolWriter:
         except OSError:
             return self._limits.max_waiting
 
-    def _spool_usage(self) -> int:
-        now = time.monotonic()
-        if now - self._usage_read_at >= USAGE_INTERVAL_S:
-            self._usage_read_at = now
-            self._usage = spool_bytes(self._root)
-            self._waiting_bytes = self.read_backlog().bytes
-            self._is_disk_low = is_disk_low(self._root)
-        return self._usage + self._buffered_bytes
+    def _read_usage(self, at_ns: int) -> None:
+        """What may still be written; a segment that is begun needs room for its header too."""
+        self._usage_read_ns = at_ns
+        self._room = self._limits.max_bytes - spool_bytes(self._root) - self._buffered_bytes() - HEADER_SIZE
+        waiting = self.read_backlog().bytes + self._buffered_bytes()
+        self._unknown_room = self._limits.max_bytes // UNKNOWN_SHARE - waiting
+        self._is_disk_low = is_disk_low(self._root)
 
-    def _lose(self, reason: LossReason, records: int = 1) -> bool:
-        self.lost[reason] += records
-        return False
+    def _buffered_bytes(self) -> int:
+        return sum(map(len, self._buffer))
 
 
 class _OpenSegment:
     """The file that is appended to. `size` and `records` are what was written without error."""
 
-    def __init__(self, root: Path, name: SegmentName, at_ns: int, month: tuple[int, int]) -> None:
+    def __init__(self, root: Path, name: SegmentName, at_ns: int) -> None:
         self.path = name.path(root, OPEN)
-        self.month = month
+        self.month_begin_ns, self.month_end_ns = _utc_month(at_ns)
         self.records = 0
-        self._next_number = 0
+        self.next_number = 0
         self._first_write_at = 0.0
         header = encode_header(name, at_ns)
         self.fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
@@ -278,10 +299,6 @@ class _OpenSegment:
             self.path.unlink(missing_ok=True)
             raise
         self.size = len(header)
-
-    def next_number(self) -> int:
-        self._next_number += 1
-        return self._next_number - 1
 
     def write(self, data: bytes, records: int) -> None:
         _write_all(self.fd, data)
@@ -395,5 +412,7 @@ def _loss_reason(error: OSError) -> LossReason:
 
 
 def _utc_month(at_ns: int) -> tuple[int, int]:
-    at = datetime.fromtimestamp(at_ns // 1_000_000_000, UTC)
-    return at.year, at.month
+    """The month that the time lies in: from, to."""
+    begin = datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).replace(day=1, hour=0, minute=0, second=0)
+    end = (begin + timedelta(days=31)).replace(day=1)
+    return int(begin.timestamp()) * 1_000_000_000, int(end.timestamp()) * 1_000_000_000
