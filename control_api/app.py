@@ -8,12 +8,15 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 import control_api.analytics.endpoints
+import control_api.domains.endpoints
 import control_api.identity.endpoints
 import control_api.qr_codes.endpoints
 import control_api.system.endpoints
 from control_api.analytics.repository import ScanRepository
 from control_api.analytics.service import Analytics
 from control_api.clock import Clock, utc_now
+from control_api.domains.repository import DomainRepository
+from control_api.domains.service import Domains
 from control_api.identity.key_ring import KeyRing
 from control_api.identity.repository import IdentityRepository
 from control_api.identity.service import Users, Workspaces
@@ -29,6 +32,7 @@ from control_api.web.problem import answer_problems
 from control_api.web.request_frame import RequestFrame
 from control_api.web.request_metrics import RequestMetrics
 from scanhop.stores.clickhouse import ClickHouse
+from scanhop.stores.domains import DomainCache, DomainTable
 from scanhop.stores.postgres import Postgres
 from scanhop.stores.redis import Redis, open_redis, redis_errors
 from scanhop.stores.routes import RouteCache, RouteTable
@@ -82,6 +86,7 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         control_api.identity.endpoints.router,
         control_api.qr_codes.endpoints.router,
         control_api.analytics.endpoints.router,
+        control_api.domains.endpoints.router,
     ]
     for router in routers:
         app.include_router(router)
@@ -102,11 +107,20 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
     state.authenticator = KeyRing(stores.postgres, identity, settings.admin_key, clock)
     state.users = Users(stores.postgres, identity, clock)
     state.workspaces = Workspaces(stores.postgres, identity)
+    state.domains = Domains(
+        stores.postgres,
+        DomainRepository(),
+        DomainTable(stores.postgres),
+        DomainCache(stores.redis),
+        clock,
+        settings.public_url,
+    )
     state.qr_codes = QrCodes(
         stores.postgres,
         QrCodeRepository(),
         RouteTable(stores.postgres),
         RouteCache(stores.redis),
+        state.domains,
         clock,
         generate_code,
     )

@@ -1,59 +1,96 @@
 """`scanhop worker`: the jobs on the Postgres queue, and those that come by the clock.
 
-Jobs: `publish_route` puts a code's route into Redis, should the API not have managed to. By the clock: the visitor
-salts of today and tomorrow are made, old ones deleted.
+Jobs: `publish_route` puts a code's route into Redis, should the API not have managed to, and sees to the counter of
+a code whose scans are limited; `publish_domains` does the same for the verified domains. By the clock: the visitor
+salts of today and tomorrow are made, old ones deleted; Redis is kept complete, counts of scans are persisted and
+mended (`control_api.upkeep`).
 
 Several workers may run; the queue gives a job to one of them, and each job may be repeated without harm. When
 Postgres is away the worker waits and connects anew. A job whose store is away is tried again, with growing pauses,
-for as long as it takes; one that can never succeed is kept as failed.
+for as long as it takes; one that can never succeed is kept as failed. A route that does not get into Redis in
+WITHDRAW_AFTER tries withdraws the marker that says everything is there. Without ClickHouse nothing here stops.
 """
 
 import asyncio
 import signal
-from collections.abc import Awaitable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import asyncpg
 from pgqueuer import PgQueuer
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job, Schedule
 
+from control_api.domains.publication import PUBLISH_DOMAINS, publish_domains
 from control_api.qr_codes.publication import PUBLISH_ROUTE, parse_publication, publish_route
+from control_api.upkeep import counted_scans
+from control_api.upkeep.counted_scans import CountedScans
+from control_api.upkeep.full_publication import FullPublication
+from control_api.upkeep.rhythm import every
+from control_api.upkeep.scan_counts import ScanCounts
+from scanhop.routing.compilation import UncompilableRoute
 from scanhop.settings import Settings, require
+from scanhop.stores.clickhouse import ClickHouse
+from scanhop.stores.completeness import Completeness
+from scanhop.stores.domains import DomainCache, DomainTable
 from scanhop.stores.errors import StoreError
 from scanhop.stores.postgres import CONNECT_TIMEOUT_S, MENDABLE, UNAVAILABLE, Postgres
-from scanhop.stores.redis import open_redis
+from scanhop.stores.redis import Redis, open_redis
 from scanhop.stores.routes import RouteCache, RouteTable
 from scanhop.stores.salts import SaltTable
+from scanhop.stores.scan_counters import ScanCounters, ScanCountTable
 from scanhop.telemetry.logs import configure_logs, get_logger
 
 REDIS_TIMEOUT_S = 2.0
 POSTGRES_TIMEOUT_S = 10.0
+POSTGRES_CONNECTIONS = 8
 RECONNECT_S = 1.0
 POLL = timedelta(seconds=5)
 HEARTBEAT = timedelta(seconds=10)
 DRAIN_S = 8.0
 LONGEST_RETRY_S = 60.0
+WITHDRAW_AFTER = 2
+CHECK_S = 1.0
+PERSIST_S = 1.0
+RAISE_COUNTERS_S = 60.0
 
 _log = get_logger()
 
 
 class Jobs:
-    """What the worker does."""
+    """What the queue hands to this worker."""
 
-    def __init__(self, routes: RouteTable, cache: RouteCache, salts: SaltTable) -> None:
-        self._routes = routes
-        self._cache = cache
-        self._salts = salts
+    def __init__(self, stores: "_Stores", counts: ScanCounts) -> None:
+        self._routes = stores.routes
+        self._cache = stores.cache
+        self._domains = stores.domains
+        self._domain_cache = stores.domain_cache
+        self._completeness = stores.completeness
+        self._salts = stores.salts
+        self._counts = counts
 
     def register(self, queue: PgQueuer) -> None:
         queue.entrypoint(PUBLISH_ROUTE, on_failure="hold")(self.publish)
+        queue.entrypoint(PUBLISH_DOMAINS, on_failure="hold")(self.publish_domains)
         queue.schedule("rotate_salts", "*/15 * * * *")(self.rotate_salts_by_clock)
 
     async def publish(self, job: Job) -> None:
         qr_id = parse_publication(job.payload)
-        written = await _retrying(job.attempts, publish_route(self._routes, self._cache, qr_id))
+        try:
+            written = await self._publish(qr_id)
+        except StoreError as error:
+            if job.attempts >= WITHDRAW_AFTER:
+                await self._withdraw_marker()
+            raise _another_try(job.attempts, error) from error
         _log.info("route_published", qr_id=str(qr_id), written=written)
+
+    async def publish_domains(self, job: Job) -> None:
+        try:
+            written = await publish_domains(self._domains, self._domain_cache)
+        except StoreError as error:
+            raise _another_try(job.attempts, error) from error
+        _log.info("domains_published", written=written)
 
     async def rotate_salts_by_clock(self, schedule: Schedule) -> None:
         await self.rotate_salts()
@@ -63,14 +100,41 @@ class Jobs:
         await self._salts.ensure_salts(now)
         await self._salts.delete_old_salts(now)
 
+    async def _publish(self, qr_id: UUID) -> bool:
+        try:
+            written = await publish_route(self._routes, self._cache, qr_id)
+        except UncompilableRoute:
+            row = await self._routes.find_unreadable_row(qr_id)
+            if row is not None:
+                await self._cache.mark_unreadable([row])
+            raise
+        await self._counts.raise_one(qr_id.bytes)
+        return written
 
-async def _retrying(attempts: int, work: Awaitable[bool]) -> bool:
-    """A store that is away, or refuses, asks the queue for another try: an edit must reach Redis in the end."""
-    try:
-        return await work
-    except StoreError as error:
-        delay = min(0.5 * 2 ** min(attempts, 10), LONGEST_RETRY_S)
-        raise RetryRequested(timedelta(seconds=delay), str(error)) from error
+    async def _withdraw_marker(self) -> None:
+        with suppress(StoreError):
+            await self._completeness.withdraw_marker()
+
+
+def _another_try(attempts: int, error: StoreError) -> RetryRequested:
+    """For as long as it takes: an edit must reach Redis in the end."""
+    delay = min(0.5 * 2 ** min(attempts, 10), LONGEST_RETRY_S)
+    return RetryRequested(timedelta(seconds=delay), str(error))
+
+
+class _Stores:
+    """What the worker reads and writes."""
+
+    def __init__(self, postgres: Postgres, redis: Redis, clickhouse: ClickHouse | None) -> None:
+        self.routes = RouteTable(postgres)
+        self.cache = RouteCache(redis)
+        self.domains = DomainTable(postgres)
+        self.domain_cache = DomainCache(redis)
+        self.completeness = Completeness(redis)
+        self.salts = SaltTable(postgres)
+        self.counters = ScanCounters(redis)
+        self.count_table = ScanCountTable(postgres)
+        self.counted = None if clickhouse is None else CountedScans(clickhouse)
 
 
 def run_worker(settings: Settings) -> None:
@@ -86,15 +150,39 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    dsn = require(settings, "postgres_dsn")
-    postgres = Postgres(dsn, max_connections=4, command_timeout_s=POSTGRES_TIMEOUT_S)
+    dsn, url = require(settings, "postgres_dsn"), settings.clickhouse_url
+    postgres = Postgres(dsn, max_connections=POSTGRES_CONNECTIONS, command_timeout_s=POSTGRES_TIMEOUT_S)
     redis = open_redis(require(settings, "redis_url"), timeout_s=REDIS_TIMEOUT_S)
-    jobs = Jobs(RouteTable(postgres), RouteCache(redis), SaltTable(postgres))
+    clickhouse = None if url is None else ClickHouse(url, timeout_s=counted_scans.TIMEOUT_S)
     try:
-        await _work(dsn, jobs, stopping)
+        await _work_and_keep_up(dsn, _Stores(postgres, redis, clickhouse), stopping)
     finally:
+        if clickhouse is not None:
+            await clickhouse.close()
         await redis.aclose()
         await postgres.close()
+
+
+async def _work_and_keep_up(dsn: str, stores: _Stores, stopping: asyncio.Event) -> None:
+    """The upkeep goes on while jobs are drained; one that fails beyond a store's trouble ends the process."""
+    counts = ScanCounts(stores.counters, stores.count_table, stores.counted)
+    counters_are_gone = asyncio.Event()
+    publication = FullPublication(
+        stores.completeness,
+        stores.routes,
+        stores.cache,
+        lambda: publish_domains(stores.domains, stores.domain_cache),
+        on_begin=counters_are_gone.set,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        upkeep = [
+            tasks.create_task(every(CHECK_S, "completeness", publication.check)),
+            tasks.create_task(every(PERSIST_S, "persist_counts", counts.persist)),
+            tasks.create_task(every(RAISE_COUNTERS_S, "raise_counters", counts.raise_all, sooner=counters_are_gone)),
+        ]
+        await _work(dsn, Jobs(stores, counts), stopping)
+        for task in upkeep:
+            task.cancel()
 
 
 async def _work(dsn: str, jobs: Jobs, stopping: asyncio.Event) -> None:

@@ -1,12 +1,12 @@
 """`/healthz`, `/readyz`, `/metrics` and `/robots.txt`."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from edge.metrics import EdgeMetrics
 from scanhop.stores.postgres import Postgres
 from scanhop.stores.probe import answers_within
 from scanhop.stores.redis import Redis
@@ -18,7 +18,7 @@ ROBOTS = "User-agent: *\nDisallow: /\n"
 class Health:
     """Ready: some store can be asked for a route."""
 
-    def __init__(self, redis: Redis, postgres: Postgres, metrics: EdgeMetrics) -> None:
+    def __init__(self, redis: Redis, postgres: Postgres, metrics: Callable[[], Awaitable[bytes]]) -> None:
         self._redis = redis
         self._postgres = postgres
         self._metrics = metrics
@@ -36,7 +36,7 @@ class Health:
         return Response(orjson.dumps(body), 200 if any(up) else 503, media_type="application/json")
 
     async def metrics(self, request: Request) -> Response:
-        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(await self._metrics(), media_type="text/plain; version=0.0.4")
 
     async def robots(self, request: Request) -> Response:
         return PlainTextResponse(ROBOTS)

@@ -1,85 +1,73 @@
 """What one worker remembers of codes: bounded, each entry fresh for an absolute time, then stale but still there.
 
 A hit never renews an entry. Known and unknown codes are kept apart, so that a flood of unknown ones pushes no known
-one out. At its bound a part drops the entry that was stored first.
+one out. At its bound a part drops the entry that was stored first. A key is the domain's id (16 bytes) and the code.
 """
-
-from collections.abc import Hashable
-from typing import Generic, TypeVar
 
 import msgspec
 
+from edge.answers import Answer
+from edge.bounded_map import BoundedMap
 from scanhop.wire.route import Route
-from scanhop.wire.scan_record import encode_route_prefix
 
 MAX_KNOWN = 200_000
 MAX_UNKNOWN = 20_000
-
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
+DOMAIN_ID_BYTES = 16
 
 
-class CachedRoute(msgspec.Struct, frozen=True, gc=False):
-    """A code as a worker holds it. `route` is None for an unknown code; `prefix` begins its scan records."""
+class CachedRoute(msgspec.Struct, gc=False):
+    """A code as a worker holds it. Times are monotonic seconds.
 
-    route: Route | None
+    `raw`: the encoded route, empty for an unknown code; `prefix` begins its scan records. `answer`: what everybody is
+    answered, where that depends on nothing; else `route` is there to be decided, and `must_wait` for a count or a
+    password.
+    """
+
+    raw: bytes
     prefix: bytes
     stale_at: float
+    answer: Answer | None
+    route: Route | None
+    must_wait: bool = False
 
-
-class BoundedMap(Generic[Key, Value]):
-    """A dict that drops its oldest entry rather than grow beyond `limit`."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._entries: dict[Key, Value] = {}
-
-    def find(self, key: Key) -> Value | None:
-        return self._entries.get(key)
-
-    def store(self, key: Key, value: Value) -> None:
-        self._entries.pop(key, None)
-        if len(self._entries) >= self._limit:
-            del self._entries[next(iter(self._entries))]
-        self._entries[key] = value
-
-    def drop(self, key: Key) -> None:
-        self._entries.pop(key, None)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+    @property
+    def is_unknown(self) -> bool:
+        return not self.raw
 
 
 class LocalCache:
-    """Times are monotonic seconds, passed in. Keys are (domain id, code)."""
+    """The codes of one worker. `known` and `unknown` are for reading."""
 
-    def __init__(self, ttl_s: float, max_known: int = MAX_KNOWN, max_unknown: int = MAX_UNKNOWN) -> None:
-        self._ttl_s = ttl_s
-        self._known: BoundedMap[tuple[bytes, str], CachedRoute] = BoundedMap(max_known)
-        self._unknown: BoundedMap[tuple[bytes, str], CachedRoute] = BoundedMap(max_unknown)
+    def __init__(self, max_known: int = MAX_KNOWN, max_unknown: int = MAX_UNKNOWN) -> None:
+        self._known: BoundedMap[bytes, CachedRoute] = BoundedMap(max_known)
+        self._unknown: BoundedMap[bytes, CachedRoute] = BoundedMap(max_unknown)
+        self.known = self._known.entries
+        self.unknown = self._unknown.entries
 
-    def find_fresh(self, key: tuple[bytes, str], now: float) -> CachedRoute | None:
+    def find_fresh(self, key: bytes, now: float) -> CachedRoute | None:
         entry = self.find_any(key)
         return entry if entry is not None and now < entry.stale_at else None
 
-    def find_any(self, key: tuple[bytes, str]) -> CachedRoute | None:
+    def find_any(self, key: bytes) -> CachedRoute | None:
         """Fresh or stale."""
-        return self._known.find(key) or self._unknown.find(key)
+        return self.known.get(key) or self.unknown.get(key)
 
-    def store(
-        self, key: tuple[bytes, str], route: Route | None, read_at: float, unknown_prefix: bytes
-    ) -> CachedRoute:
-        """`read_at`: when the store was asked, not when it answered."""
-        prefix = unknown_prefix if route is None else encode_route_prefix(route)
-        entry = CachedRoute(route, prefix, read_at + self._ttl_s)
-        if route is None:
-            self._known.drop(key)
-            self._unknown.store(key, entry)
-        else:
-            self._unknown.drop(key)
-            self._known.store(key, entry)
-        return entry
+    def store(self, key: bytes, entry: CachedRoute) -> None:
+        held = self.find_any(key)
+        if held is not None:  # whoever still holds it must not take it for fresh
+            held.stale_at = 0.0
+        into, other = (self._unknown, self._known) if entry.is_unknown else (self._known, self._unknown)
+        other.drop(key)
+        into.store(key, entry)
 
-    def sizes(self) -> tuple[int, int]:
-        """How many known and unknown codes are held."""
-        return len(self._known), len(self._unknown)
+    def mark_stale(self, key: bytes) -> None:
+        entry = self.find_any(key)
+        if entry is not None:
+            entry.stale_at = 0.0
+
+    def mark_all_stale(self) -> None:
+        """About 10 ms for 200,000 entries."""
+        for entry in self.known.values():
+            entry.stale_at = 0.0
+        for entry in self.unknown.values():
+            entry.stale_at = 0.0

@@ -1,16 +1,18 @@
 """Puts each scan into the spool before its answer leaves.
 
-A scan that the disk refuses is counted there by reason, and logged at most once a second; the answer goes out.
+`record` appends; `flush` writes what one tick of the loop appended with one write(2), before the answers of that tick
+leave. A scan that the disk refuses is counted there by reason, and logged at most once a second; the answer goes out,
+after a moment at most when the disk stalls.
 """
 
 import socket
 import time
-from collections import Counter
+from collections.abc import Iterable
 
 from edge.local_cache import CachedRoute
-from scanhop.spool import SpoolWriter
+from scanhop.spool import BoundedWriter
 from scanhop.telemetry.logs import get_logger
-from scanhop.wire.scan_record import Outcome, encode_headers, encode_scan
+from scanhop.wire.scan_record import NOTHING_CHOSEN, Outcome, encode_event, encode_scan
 
 LOSS_LOG_INTERVAL_S = 1.0
 
@@ -18,22 +20,52 @@ _log = get_logger()
 
 
 class Recorder:
-    """`scans` counts what was answered, by outcome, whether or not it could be written."""
+    """`scans` counts what was answered, by the number of the outcome, whether or not it could be written."""
 
-    def __init__(self, spool: SpoolWriter) -> None:
+    def __init__(self, spool: BoundedWriter) -> None:
         self._spool = spool
         self._loss_logged_at = float("-inf")
-        self.scans: Counter[Outcome] = Counter()
+        self.scans = [0] * (max(Outcome) + 1)
 
-    def record(self, found: CachedRoute, outcome: Outcome, peer: str, headers: list[tuple[bytes, bytes]]) -> None:
-        """`headers` have lower-case names, as ASGI gives them. `peer` is the socket's, empty where there is none."""
+    def record(  # noqa: PLR0913 - the fields of the record
+        self,
+        prefix: bytes,
+        outcome: Outcome,
+        peer: bytes,
+        headers: bytes,
+        *,
+        is_unknown: bool = False,
+        rule_id: bytes = b"",
+        variant: bytes = b"",
+    ) -> None:
+        """`peer`: 4 or 16 bytes, or none. `headers`: encoded. Call `flush` before the answer leaves."""
         self.scans[outcome] += 1
         at_ns = self._spool.now_ns()
-        payload = encode_scan(found.prefix, at_ns, outcome, packed_address(peer), encode_headers(headers))
-        taken = self._spool.append(payload, at_ns=at_ns, is_unknown=found.route is None)
-        if not (self._spool.flush() and taken):
+        payload = encode_scan(prefix, at_ns, outcome, peer, headers, rule_id, variant)
+        self._spool.append(payload, at_ns=at_ns, is_unknown=is_unknown)
+
+    def record_ready(self, items: Iterable[tuple[object, CachedRoute | None, bytes, bytes, bytes]]) -> int:
+        """The same for the scans of one tick whose answer was ready, of items (any, code, peer, headers, any); they
+        share the time. An item without a code is none. How many there were."""
+        at_ns = self._spool.now_ns()
+        events: dict[tuple[int, int], bytes] = {}
+        payloads = []
+        for _, found, peer, headers, _ in items:
+            if found is None:
+                continue
+            outcome = found.answer.outcome  # type: ignore[union-attr]
+            self.scans[outcome] += 1
+            event = events.get((outcome, len(peer)))
+            if event is None:
+                event = events[outcome, len(peer)] = encode_event(at_ns, outcome, len(peer))
+            payloads.append(b"".join((found.prefix, event, peer, NOTHING_CHOSEN, headers)))
+        if payloads:
+            self._spool.append_all(payloads, at_ns=at_ns)
+        return len(payloads)
+
+    def flush(self) -> None:
+        if not self._spool.flush():
             self._log_loss()
-        self._spool.seal_if_full()
 
     def _log_loss(self) -> None:
         now = time.monotonic()

@@ -54,6 +54,7 @@ class Collector:
 
     async def run(self) -> None:
         """Until `stop()`; then what is sealed by now is taken too, within DRAIN_S."""
+        await self._refresh_salts()  # Postgres may be away when the first scan comes
         try:
             while not self._stopping.is_set():
                 if not await self.collect():
@@ -127,16 +128,21 @@ class Collector:
         have_all = all(self._visitors.has(day) for day in wanted - self._days_without_salt)
         if have_all and time.monotonic() - self._salts_read_at < SALT_REFRESH_S:
             return True
-        self._salts_read_at = time.monotonic()
         if have_all:
-            try:
-                await self._visitors.refresh()
-            except StoreError as error:
-                _log.warning("salts_not_read", error=str(error))
+            await self._refresh_salts()
             return True
+        self._salts_read_at = time.monotonic()
         read = await self._retry(self._visitors.refresh, "salts_not_read")
         self._days_without_salt = {day for day in wanted if not self._visitors.has(day)} if read else set()
         return read
+
+    async def _refresh_salts(self) -> None:
+        """Without Postgres those at hand go on."""
+        self._salts_read_at = time.monotonic()
+        try:
+            await self._visitors.refresh()
+        except StoreError as error:
+            _log.warning("salts_not_read", error=str(error))
 
     async def _load(self, name: SegmentName) -> bool:
         path = name.path(self._root, BATCH)

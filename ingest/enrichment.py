@@ -41,6 +41,7 @@ class Enrichment:
         self._trusted = trusted
         self._ip_storage = ip_storage
         self._devices = DeviceReader()
+        self._devices.read("")  # now, not at the first scan
         self._steps: tuple[Callable[[Scan], None], ...] = (
             self._find_client,
             self._read_device,

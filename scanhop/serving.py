@@ -8,8 +8,9 @@ answered, then `serve` returns and the process ends with code 0.
 import asyncio
 import signal
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -34,33 +35,62 @@ def run_on_loop(main: Coroutine[Any, Any, None]) -> None:
         runner.run(main)
 
 
-async def serve(*applications: tuple[Starlette, socket.socket]) -> None:
-    """Each application on its listener, until SIGTERM or SIGINT."""
-    servers = [(_new_server(app), listener) for app, listener in applications]
+@dataclass(frozen=True)
+class Served:
+    """An application on its listener. `new_connection`: what speaks HTTP there, in place of uvicorn's protocol."""
+
+    app: Starlette
+    listener: socket.socket
+    new_connection: Callable[..., asyncio.Protocol] | None = None
+
+
+def _nothing() -> None:
+    pass
+
+
+async def serve(
+    *applications: Served, on_ready: Callable[[], None] = _nothing, on_drain: Callable[[], None] = _nothing
+) -> None:
+    """Until SIGTERM or SIGINT. `on_ready` is called when every listener is served, `on_drain` at the signal."""
+    servers = [(_new_server(each), each.listener) for each in applications]
 
     def drain(number: int) -> None:
+        on_drain()
         for server, _ in servers:
             server.handle_exit(number, None)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain, number)
-    await asyncio.gather(*(server.serve([listener]) for server, listener in servers))
+    serving = asyncio.gather(*(server.serve([listener]) for server, listener in servers))
+    started = asyncio.gather(*(server.has_started.wait() for server, _ in servers))
+    await asyncio.wait((serving, started), return_when=asyncio.FIRST_COMPLETED)
+    if started.done():
+        on_ready()
+    await serving
 
 
 class _Server(uvicorn.Server):
     """Leaves the signals to `serve`: uvicorn would raise the one that ended it once more, and die of it."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.has_started = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.has_started.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-def _new_server(app: Starlette) -> uvicorn.Server:
+def _new_server(served: Served) -> _Server:
     return _Server(
         uvicorn.Config(
-            app,
-            http="httptools",
+            served.app,
+            http=served.new_connection or "httptools",  # type: ignore[arg-type]
             ws="none",
             log_config=None,
             access_log=False,

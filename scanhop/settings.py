@@ -4,6 +4,7 @@ Read from the environment, then from `.env` in the current folder. An unknown `S
 raises InvalidSettings, whose message names each. `docs/settings.md` and `.env.example` describe them all.
 """
 
+import hmac
 import ipaddress
 import os
 import re
@@ -21,6 +22,9 @@ _SCHEMES = {
     "redis_url": ("redis://", "rediss://", "unix://"),
 }
 _BASE_URL = re.compile(r"https?://[^\s/?#:][^\s/?#]*(?:/[^\s?#]*)?")
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+# Control characters, line breaks, marks that turn the direction of writing, and bytes that were no UTF-8.
+_NOT_PLAIN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -65,6 +69,8 @@ class Settings(BaseModel):
     spool_fsync_ms: int = Field(default=200, ge=0, le=60_000)
     ip_storage: Literal["truncated", "full", "none"] = "truncated"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    brand_name: str | None = Field(default=None, max_length=60)
+    brand_color: str | None = None
     x_api_key: str | None = None
     portkey_url: str | None = None
     portkey_api_key: str | None = None
@@ -110,6 +116,20 @@ class Settings(BaseModel):
             raise ValueError("must be a host, with a port and a path if need be, and nothing behind them")
         return value.rstrip("/") if value else None
 
+    @field_validator("brand_name")
+    @classmethod
+    def _plain_text(cls, value: str | None) -> str | None:
+        if value is not None and _NOT_PLAIN.search(value):
+            raise ValueError("must be plain text in one line")
+        return value.strip() or None if value else None
+
+    @field_validator("brand_color")
+    @classmethod
+    def _color(cls, value: str | None) -> str | None:
+        if value is not None and _COLOR.fullmatch(value) is None:
+            raise ValueError("must be a colour such as #0a7d55")
+        return value
+
     @field_validator("clickhouse_cluster")
     @classmethod
     def _no_cluster(cls, value: str | None) -> str | None:
@@ -150,3 +170,13 @@ def require(settings: Settings, name: str) -> str:
     if value is None:
         raise InvalidSettings(f"{PREFIX}{name.upper()}: must be set for this command")
     return value
+
+
+def derived_secret(settings: Settings, label: str) -> bytes:
+    """32 bytes for one purpose, by HKDF (RFC 5869) with SHA-256; of several secret keys the first counts.
+
+    Without a secret key the bytes are the same on every installation: good enough to spread, not to keep anybody out.
+    """
+    key = (settings.secret_key or "").partition(",")[0].strip().encode()
+    extracted = hmac.digest(b"scanhop", key, "sha256")
+    return hmac.digest(extracted, label.encode() + b"\x01", "sha256")

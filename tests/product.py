@@ -15,6 +15,7 @@ from typing import Any, Self
 import clickhouse_connect
 import httpx
 from dotenv import dotenv_values
+from prometheus_client.parser import text_string_to_metric_families
 
 START_TIMEOUT_S = 90
 
@@ -30,10 +31,18 @@ class Product:
         self._env = {**clean, "PYTHONWARNINGS": "", **(env or {})}
         self.stdout: list[str] = []
 
+    @property
+    def log(self) -> str:
+        """What all its processes have told."""
+        return self._log_path.read_text(errors="replace")
+
+    @property
+    def _log_path(self) -> Path:
+        return self.data_dir.with_suffix(".log")
+
     def start(self) -> Self:
         """Until the ready line. Raises AssertionError with the log when it does not come."""
-        log = self.data_dir.with_suffix(".log")
-        with log.open("ab") as stderr:
+        with self._log_path.open("ab") as stderr:
             self._process = subprocess.Popen(
                 self._argv, env=self._env, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=self.data_dir.parent
             )
@@ -42,7 +51,7 @@ class Product:
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             line = lines.get(timeout=max(0.1, deadline - time.monotonic()))
-            assert line is not None, f"it ended with code {self._process.wait()}:\n{log.read_text()[-4000:]}"
+            assert line is not None, f"it ended with code {self._process.wait()}:\n{self.log[-4000:]}"
             self.stdout.append(line)
             if line.startswith("scanhop ready "):
                 break
@@ -103,9 +112,16 @@ class Product:
         finally:
             client.close()
 
+    def edge_figure(self, metric: str, label: str) -> float:
+        """What the edge's workers together say of themselves: the sample whose label beside `worker` is `label`."""
+        page = httpx.get(f"{self.edge_url}/metrics", timeout=20)
+        assert page.status_code == 200, page.text
+        samples = (sample for family in text_string_to_metric_families(page.text) for sample in family.samples)
+        return sum(sample.value for sample in samples if sample.name == metric and label in sample.labels.values())
+
     def pids(self, *words: str) -> list[int]:
         """Processes below `up` whose command line holds each of `words`."""
-        return [pid for pid in _descendants(self.pid) if set(words) <= set(_command_line(pid))]
+        return [pid for pid in descendants(self.pid) if set(words) <= set(_command_line(pid))]
 
 
 def eventually(probe: Callable[[], bool], within_s: float = 20.0) -> None:
@@ -116,14 +132,15 @@ def eventually(probe: Callable[[], bool], within_s: float = 20.0) -> None:
         time.sleep(0.05)
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
+    """The processes below that one."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return
     for child in map(int, children):
         yield child
-        yield from _descendants(child)
+        yield from descendants(child)
 
 
 def _command_line(pid: int) -> list[str]:

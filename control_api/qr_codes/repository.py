@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from control_api.qr_codes.model import Change, NewQrCode, QrCode
+from control_api.qr_codes.model import NewQrCode, QrCode
 from control_api.web.paging import PageRequest
 from scanhop.stores.postgres import Connection
 from scanhop.stores.sql import load_queries
-from scanhop.wire.ids import DEFAULT_DOMAIN_ID, UserId, WorkspaceId
+from scanhop.wire.ids import DomainId, UserId, WorkspaceId
 
 
 class QrCodeRepository:
@@ -25,8 +26,10 @@ class QrCodeRepository:
         workspace_id: WorkspaceId,
         user_id: UserId,
         qr_id: UUID,
+        domain_id: DomainId,
         short_code: str,
         new: NewQrCode,
+        password_hash: str | None,
         now: datetime,
     ) -> QrCode | None:
         """None when the short code is taken."""
@@ -35,12 +38,12 @@ class QrCodeRepository:
             workspace_id,
             qr_id,
             user_id,
-            DEFAULT_DOMAIN_ID,
+            domain_id,
             short_code,
-            new.name,
             new.type,
-            new.target_url,
             now,
+            password_hash,
+            *_editable_columns(new),
         )
         return _find(row)
 
@@ -60,16 +63,25 @@ class QrCodeRepository:
     async def lock(self, connection: Connection, workspace_id: WorkspaceId, qr_id: UUID) -> QrCode | None:
         return _find(await connection.fetchrow(self._sql["lock_qr_code"], workspace_id, qr_id))
 
-    async def update(self, connection: Connection, code: QrCode, change: Change, now: datetime) -> QrCode:
-        """The next version. Lock the code first."""
+    async def update(
+        self,
+        connection: Connection,
+        wanted: QrCode,
+        now: datetime,
+        *,
+        sets_password: bool,
+        password_hash: str | None,
+    ) -> QrCode:
+        """The next version, which says what `wanted` says. Lock the code first."""
         [row] = await connection.fetch(
             self._sql["update_qr_code"],
-            code.workspace_id,
-            code.id,
+            wanted.workspace_id,
+            wanted.id,
             now,
-            change.name,
-            change.target_url,
-            change.status,
+            wanted.status,
+            sets_password,
+            password_hash,
+            *_editable_columns(wanted),
         )
         return QrCode(**row)
 
@@ -85,6 +97,22 @@ class QrCodeRepository:
         reason: str | None = None,
     ) -> None:
         await connection.execute(self._sql["record_version"], code.workspace_id, code.id, now, changed_by, reason)
+
+
+def _editable_columns(code: NewQrCode | QrCode) -> tuple[Any, ...]:
+    """In the order in which both writing statements take them."""
+    return (
+        code.name,
+        code.target_url,
+        code.fallback_url,
+        code.redirect_status,
+        code.forward_query,
+        code.rules,
+        code.starts_at,
+        code.expires_at,
+        code.max_scans,
+        code.tags,
+    )
 
 
 def _find(row: asyncpg.Record | None) -> QrCode | None:

@@ -1,4 +1,7 @@
-"""Bodies of PATCH requests: each field may be left out, none may be null, and one at least must be there."""
+"""Bodies of PATCH requests: a field that is left out stays as it is, and one at least must be there.
+
+Null clears a field whose type allows it, and is refused for every other.
+"""
 
 from typing import Any, Self
 
@@ -17,7 +20,7 @@ def _describe(schema: dict[str, Any]) -> None:
 
 
 class Partial(BaseModel):
-    """Declare each field as `name: Type = absent()`."""
+    """Declare a field as `name: Type = absent()`, one that can be cleared as `name: Type | None = absent()`."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_describe)
 
@@ -26,3 +29,7 @@ class Partial(BaseModel):
         if not self.model_fields_set:
             raise ValueError(f"must hold at least one of {', '.join(type(self).model_fields)}")
         return self
+
+    def sent_fields(self) -> dict[str, Any]:
+        """The fields that are in the body, null ones too."""
+        return {name: getattr(self, name) for name in self.model_fields_set}

@@ -71,6 +71,14 @@ class Problem(Exception):
         self.headers = headers
 
 
+class InvalidParts(ValueError):
+    """What the validator of a field raises when it knows of several faults inside: (path in the body, reason)."""
+
+    def __init__(self, parts: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{path}: {reason}" for path, reason in parts))
+        self.parts = parts
+
+
 def not_found(what: str) -> Problem:
     return Problem(ProblemKind.NOT_FOUND, f"There is no such {what}.")
 
@@ -153,14 +161,17 @@ def _problem_from_validation(error: RequestValidationError) -> Problem:
     found = error.errors()
     if any(each["loc"][0] == "path" for each in found):
         return not_found("object")
-    listed = [_invalid_parameter(each) for each in found[:_MAX_LISTED]]
+    listed = [one for each in found[:_MAX_LISTED] for one in _invalid_parameters(each)][:_MAX_LISTED]
     detail = "; ".join(f"{each.name}: {each.reason}" for each in listed[:3])
     return Problem(ProblemKind.INVALID_PARAMETERS, detail, invalid_parameters=listed)
 
 
-def _invalid_parameter(error: Mapping[str, Any]) -> InvalidParameter:
+def _invalid_parameters(error: Mapping[str, Any]) -> list[InvalidParameter]:
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, InvalidParts):
+        return [InvalidParameter(name=path[:MAX_NAME], reason=reason) for path, reason in cause.parts]
     where, *rest = error["loc"]
     name = ".".join(str(part) for part in rest) or str(where)
     unknown = error["type"] == "extra_forbidden"
     reason = "there is no such field" if unknown else str(error["msg"]).removeprefix("Value error, ")
-    return InvalidParameter(name=name[:MAX_NAME], reason=reason)
+    return [InvalidParameter(name=name[:MAX_NAME], reason=reason)]

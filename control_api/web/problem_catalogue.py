@@ -18,6 +18,8 @@ class ProblemKind(Enum):
     EMAIL_TAKEN = (409, "The e-mail address is taken")
     SHORT_CODE_TAKEN = (409, "The short code is taken")
     CODE_BANNED = (409, "The QR code is banned")
+    HOST_TAKEN = (409, "The host is taken")
+    DOMAIN_IN_USE = (409, "QR codes sit on the domain")
     STALE_VERSION = (412, "The object has changed meanwhile")
     BODY_TOO_LARGE = (413, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = (415, "The body must be JSON")

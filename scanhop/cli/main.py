@@ -49,7 +49,12 @@ def up(
 
 
 @app.command()
-def edge(worker: Descriptor = None, listen_fd: Descriptor = None, metrics_fd: Descriptor = None) -> None:
+def edge(
+    worker: Descriptor = None,
+    listen_fd: Descriptor = None,
+    metrics_fd: Descriptor = None,
+    sibling_fds: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
     """Answer scans. Supervises SCANHOP_EDGE_WORKERS workers on one listening socket."""
     from edge.process import run_edge  # noqa: PLC0415
 
@@ -57,12 +62,11 @@ def edge(worker: Descriptor = None, listen_fd: Descriptor = None, metrics_fd: De
     require(settings, "redis_url")
     require(settings, "postgres_dsn")
     if worker is not None and listen_fd is not None:
-        _run_edge_worker(settings, worker, listen_fd, metrics_fd)
+        _run_edge_worker(settings, worker, listen_fd, metrics_fd, sibling_fds)
         return
-    _prepare_spool(settings)
+    prepare_spool(settings.spool_root)
     listen = _inherited(listen_fd) or listen_on(settings.edge_bind, "edge")
-    metrics = None if settings.metrics_bind is None else listen_on(settings.metrics_bind, "metrics page")
-    run_edge(settings, listen, metrics)
+    run_edge(settings, listen, _inherited(metrics_fd) or listen_for_metrics(settings))
 
 
 @app.command()
@@ -71,7 +75,7 @@ def ingest() -> None:
     from ingest.process import run_ingest  # noqa: PLC0415
 
     settings = load_settings()
-    _prepare_spool(settings)
+    prepare_spool(settings.spool_root)
     run_ingest(settings)
 
 
@@ -148,20 +152,28 @@ def listen_on(bind: Bind, what: str) -> socket.socket:
         raise CommandFailed(f"the {what} cannot listen on {bind}: {error.strerror or error}") from error
 
 
-def _run_edge_worker(settings: Settings, worker: int, listen_fd: int, metrics_fd: int | None) -> None:
-    from edge.worker import run_worker as run  # noqa: PLC0415
+def listen_for_metrics(settings: Settings) -> socket.socket | None:
+    """None where the public address answers. Raises CommandFailed when the address cannot be had."""
+    return None if settings.metrics_bind is None else listen_on(settings.metrics_bind, "metrics page")
 
-    run(settings, worker, socket.socket(fileno=listen_fd), _inherited(metrics_fd))
 
-
-def _prepare_spool(settings: Settings) -> None:
-    """Raises CommandFailed when the spool cannot be written."""
+def prepare_spool(root: Path) -> None:
+    """Raises CommandFailed when it cannot be written."""
     from scanhop.spool import prepare_root  # noqa: PLC0415
 
     try:
-        prepare_root(settings.spool_root)
+        prepare_root(root)
     except OSError as error:
-        raise CommandFailed(f"the spool {settings.spool_root} cannot be written: {error.strerror}") from error
+        raise CommandFailed(f"the spool {root} cannot be written: {error.strerror}") from error
+
+
+def _run_edge_worker(
+    settings: Settings, worker: int, listen_fd: int, metrics_fd: int | None, sibling_fds: str
+) -> None:
+    from edge.worker import Inherited, run_worker  # noqa: PLC0415
+
+    siblings = [socket.socket(fileno=int(number)) for number in sibling_fds.split(",") if number]
+    run_worker(settings, worker, Inherited(socket.socket(fileno=listen_fd), _inherited(metrics_fd), siblings))
 
 
 def _inherited(descriptor: int | None) -> socket.socket | None:

@@ -20,7 +20,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from scanhop.cli.demo import DemoFailed, seed_demo
-from scanhop.cli.main import CommandFailed, listen_on
+from scanhop.cli.main import CommandFailed, listen_for_metrics, listen_on, prepare_spool
 from scanhop.cli.running_stack import running_stack
 from scanhop.devstack import EmbeddedStack, StackFailed
 from scanhop.settings import PREFIX, Bind, Settings
@@ -66,6 +66,8 @@ def run_up(settings: Settings, options: UpOptions) -> None:
     data_dir = _make_data_dir(options.data_dir or settings.data_dir)
     edge = listen_on(_bind(settings.edge_bind, options.edge_port), "edge")
     api = listen_on(_bind(settings.api_bind, options.api_port), "api")
+    metrics = listen_for_metrics(settings)
+    prepare_spool(settings.spool_dir or data_dir / "spool")
     stack = EmbeddedStack(
         data_dir,
         postgres=settings.postgres_dsn is None,
@@ -74,7 +76,7 @@ def run_up(settings: Settings, options: UpOptions) -> None:
     )
     try:
         with _supervisor() as supervisor:
-            _run(_Run(settings, options, data_dir, stack, edge, api), supervisor, should_stop)
+            _run(_Run(settings, options, data_dir, stack, edge, api, metrics), supervisor, should_stop)
     except AskedToStop:
         get_logger().info("stopped_before_ready")
     except (ChildFailed, StackFailed, StoreError) as error:
@@ -91,6 +93,7 @@ class _Run:
     stack: EmbeddedStack
     edge: socket.socket
     api: socket.socket
+    metrics: socket.socket | None
 
     @property
     def edge_url(self) -> str:
@@ -107,7 +110,8 @@ class _Run:
             "POSTGRES_DSN": settings.postgres_dsn or addresses.postgres_dsn or "",
             "REDIS_URL": settings.redis_url or addresses.redis_url or "",
             "CLICKHOUSE_URL": settings.clickhouse_url or addresses.clickhouse_url or "",
-            "ADMIN_KEY": settings.admin_key or _kept_admin_key(self.data_dir),
+            "ADMIN_KEY": settings.admin_key or _kept_key(self.data_dir / "admin-key", "sh_admin_"),
+            "SECRET_KEY": settings.secret_key or _kept_key(self.data_dir / "secret-key"),
             "PUBLIC_URL": settings.public_url or self.edge_url,
             "DATA_DIR": str(self.data_dir),
             "EDGE_BIND": str(_bound(self.edge)),
@@ -140,25 +144,23 @@ def _announce(run: _Run, admin_key: str) -> None:
 def _service_specs(run: _Run, variables: Mapping[str, str]) -> list[ProcessSpec]:
     env = {**os.environ, **variables}
 
-    def spec(
-        name: str, *arguments: str, listen: socket.socket | None = None, probe: str | None = None
-    ) -> ProcessSpec:
-        fds = () if listen is None else (listen.fileno(),)
-        inherited = () if listen is None else ("--listen-fd", str(listen.fileno()))
+    def spec(name: str, probe: str | None = None, **sockets: socket.socket | None) -> ProcessSpec:
+        fds = {option: each.fileno() for option, each in sockets.items() if each is not None}
+        inherited = [word for option, fd in fds.items() for word in (f"--{option}-fd", str(fd))]
         return ProcessSpec(
             name,
-            [sys.executable, "-m", "scanhop", name, *arguments, *inherited],
+            [sys.executable, "-m", "scanhop", name, *inherited],
             env=env,
             is_ready=None if probe is None else lambda: _answers(probe),
             stop_timeout_s=SERVICE_STOP_TIMEOUT_S,
-            pass_fds=fds,
+            pass_fds=list(fds.values()),
         )
 
     return [
         spec("worker"),
-        spec("api", listen=run.api, probe=f"{run.api_url}/v1/public/health"),
+        spec("api", f"{run.api_url}/v1/public/health", listen=run.api),
         spec("ingest"),
-        spec("edge", listen=run.edge, probe=f"{run.edge_url}/readyz"),
+        spec("edge", f"{run.edge_url}/readyz", listen=run.edge, metrics=run.metrics),
     ]
 
 
@@ -197,12 +199,12 @@ def _make_data_dir(path: Path) -> Path:
     return resolved
 
 
-def _kept_admin_key(data_dir: Path) -> str:
-    path = data_dir / "admin-key"
+def _kept_key(path: Path, prefix: str = "") -> str:
+    """Made at the first start, for its owner's eyes alone."""
     if not path.exists():
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "w") as file:
-            file.write(f"sh_admin_{secrets.token_urlsafe(30)}\n")
+            file.write(f"{prefix}{secrets.token_urlsafe(30)}\n")
     return path.read_text().strip()
 
 

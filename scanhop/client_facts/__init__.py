@@ -1,1 +1,1 @@
-"""What a request says of its sender: pure functions shared by the edge's rules, the API's dry run and ingest."""
+"""What a request says of its sender: shared by the edge's rules, the API's dry run and ingest."""

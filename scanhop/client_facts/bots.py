@@ -1,12 +1,27 @@
-"""Whether a request came from a person with a phone: a verdict with its reason, so that it can be revised."""
+"""Whether a request came from a person with a phone: a verdict with its reason, so that it can be revised.
 
+Programs that fetch a link to show what is behind it, or to look whether it is safe, are told by the names they give
+themselves; what only pretends to be a browser is not recognised.
+"""
+
+import re
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 
-from scanhop.client_facts.device import Device, DeviceType
+from scanhop.client_facts.device import MAX_USER_AGENT, Device, DeviceType
 
 _PREFETCH_HEADERS = (b"purpose", b"sec-purpose", b"x-purpose", b"x-moz")
 _PREFETCH_WORDS = (b"prefetch", b"preview", b"prerender")
+
+_LINK_PREVIEWS = re.compile(
+    rb"^whatsapp/|facebookexternalhit|facebot|twitterbot|slackbot|slack-imgproxy|telegrambot|discordbot|linkedinbot"
+    rb"|skypeuripreview|kakaotalk-scrap|snap url preview|redditbot|pinterestbot|embedly|iframely|bitlybot|vkshare"
+    rb"|^mastodon/|^synapse |cardyb"
+)
+_MAIL_GATEWAYS = re.compile(
+    rb"googleimageproxy|yahoomailproxy|barracuda|mimecast|proofpoint|microsoft office existence discovery"
+)
 
 
 class BotReason(StrEnum):
@@ -15,13 +30,26 @@ class BotReason(StrEnum):
     NONE = ""
     CRAWLER = "crawler"
     PREFETCH = "prefetch"
+    LINK_PREVIEW = "link_preview"
+    MAIL_GATEWAY = "mail_gateway"
 
 
 def judge(device: Device, headers: Mapping[bytes, bytes]) -> BotReason:
-    """`headers` by lower-case name."""
+    """`headers` by lower-case name. What a request says of itself goes before what its User-Agent is known for."""
     if any(_asks_ahead(headers[name]) for name in _PREFETCH_HEADERS if name in headers):
         return BotReason.PREFETCH
-    return BotReason.CRAWLER if device.device_type is DeviceType.BOT else BotReason.NONE
+    named = _reason_by_name(headers.get(b"user-agent", b"")[:MAX_USER_AGENT])
+    if named is BotReason.NONE and device.device_type is DeviceType.BOT:
+        return BotReason.CRAWLER
+    return named
+
+
+@lru_cache(4096)
+def _reason_by_name(user_agent: bytes) -> BotReason:
+    lowered = user_agent.lower()
+    if _LINK_PREVIEWS.search(lowered):
+        return BotReason.LINK_PREVIEW
+    return BotReason.MAIL_GATEWAY if _MAIL_GATEWAYS.search(lowered) else BotReason.NONE
 
 
 def _asks_ahead(value: bytes) -> bool:

@@ -7,7 +7,10 @@ networks is the client. `X-Forwarded-For` is read where present, else `Forwarded
 
 import ipaddress
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -19,8 +22,8 @@ _ELEMENT = re.compile(f"(?:{_PAIR.pattern})+")
 
 def client_address(peer: bytes, headers: Mapping[bytes, bytes], trusted: Sequence[Network]) -> Address | None:
     """`peer`: 4 or 16 bytes, or none of a local socket. `headers` by lower-case name. None when unknown."""
-    address = unmap(ipaddress.ip_address(peer)) if peer else None
-    if address is None or not is_trusted(address, trusted):
+    address = _peer_address(peer) if peer else None
+    if address is None or not trusted or not is_trusted(address, trusted):
         return address
     for text in _hops_from_the_right(headers):
         hop = _parse_hop(text)
@@ -30,6 +33,12 @@ def client_address(peer: bytes, headers: Mapping[bytes, bytes], trusted: Sequenc
         if not is_trusted(address, trusted):
             return address
     return address
+
+
+@lru_cache(4096)
+def _peer_address(peer: bytes) -> Address:
+    """Most phones come by IPv4: `ip_address` would try things first that four bytes cannot be."""
+    return ipaddress.IPv4Address(peer) if len(peer) == 4 else unmap(ipaddress.ip_address(peer))
 
 
 def is_trusted(address: Address, trusted: Sequence[Network]) -> bool:
@@ -83,6 +92,8 @@ def _for_of(element: str) -> str:
 def _parse_hop(text: str) -> Address | None:
     """`192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`; a zone is left out."""
     text = text.strip()
+    with suppress(OSError, ValueError):  # most hops are IPv4, and `ip_address` would try more than that
+        return ipaddress.IPv4Address(socket.inet_pton(socket.AF_INET, text))
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -1,20 +1,22 @@
 """From a row of the view `edge_routes_v1` to a Route.
 
-A row that names an unsafe address is refused here again, whatever wrote it: the edge puts the text into a header
-without another look.
+A row that names an unsafe address, or holds rules that would be refused, is refused here again, whatever wrote it:
+the edge puts the text into a header without another look.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from scanhop.routing.forwarding import InvalidForwardQuery, parse_forward_query
+from scanhop.routing.moments import unix_ns
+from scanhop.routing.rule_compilation import compile_rule
+from scanhop.routing.rules import InvalidRules, parse_rules
 from scanhop.routing.targets import is_header_safe
 from scanhop.wire.ids import ZERO_UUID
-from scanhop.wire.route import Route, Status
+from scanhop.wire.route import Route, Rule, Status
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_NS = 2**63 - 1  # the year 2262; what a Route can hold
 _REDIRECTING = (Status.ACTIVE, Status.ARCHIVED)
 
 
@@ -27,6 +29,7 @@ def compile_route(row: Mapping[str, Any]) -> Route:
     status, target_url = _status(row), _safe(row, "target_url") or ""
     if status in _REDIRECTING and not target_url:
         raise UncompilableRoute(f"code {row['short_code']!r}: has no target_url")
+    is_forwarding, pinned = _forwarding(row)
     return Route(
         domain_id=row["domain_id"].bytes,
         code=row["short_code"],
@@ -42,6 +45,11 @@ def compile_route(row: Mapping[str, Any]) -> Route:
         opens_at_ns=_unix_ns(row["starts_at"]),
         closes_at_ns=_unix_ns(row["expires_at"]),
         banned_for_legal_reason=row["ban_reason"] == "legal",
+        rules=_rules(row),
+        forward_query=is_forwarding,
+        pinned_query=pinned,
+        max_scans=row["max_scans"],
+        password_hash=row["password_hash"],
     )
 
 
@@ -64,8 +72,20 @@ def _id_bytes(value: UUID | None) -> bytes:
 
 
 def _unix_ns(at: datetime | None) -> int | None:
-    """A time beyond what a Route can hold is the last, or first, that it can: no clock of ours gets there."""
-    if at is None:
-        return None
-    ns = (at - _EPOCH) // timedelta(microseconds=1) * 1_000
-    return max(-_LAST_NS, min(ns, _LAST_NS))
+    return None if at is None else unix_ns(at)
+
+
+def _rules(row: Mapping[str, Any]) -> tuple[Rule, ...]:
+    if not row["rules"]:
+        return ()
+    try:
+        return tuple(compile_rule(rule) for rule in parse_rules(row["rules"]))
+    except InvalidRules as error:
+        raise UncompilableRoute(f"code {row['short_code']!r}: {error}") from None
+
+
+def _forwarding(row: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
+    try:
+        return parse_forward_query(row["forward_query"])
+    except InvalidForwardQuery as error:
+        raise UncompilableRoute(f"code {row['short_code']!r}: forward_query {error}") from None

@@ -17,7 +17,7 @@ class InvalidTarget(ValueError):
 
 def parse_target(text: str) -> str:
     """The serialised URL. Raises InvalidTarget."""
-    if any(character < " " or character == "\x7f" for character in text):
+    if has_control_characters(text):
         raise InvalidTarget("must not contain control characters")
     try:
         url = ada_url.URL(text.strip(" "))
@@ -30,6 +30,10 @@ def parse_target(text: str) -> str:
     if len(url.href) > MAX_TARGET_LENGTH:
         raise InvalidTarget(f"must not be longer than {MAX_TARGET_LENGTH} characters")
     return url.href
+
+
+def has_control_characters(text: str) -> bool:
+    return any(character < " " or character == "\x7f" for character in text)
 
 
 def is_header_safe(url: str) -> bool:

@@ -40,11 +40,13 @@ less left than ingest needs takes no more scans. A failed write is undone (trunc
 the segment, since the kernel may have dropped its pages. No failure reaches the redirect.
 """
 
+from scanhop.spool.bounded_writer import BoundedWriter
 from scanhop.spool.reader import Damage, SegmentContent, read_segment
 from scanhop.spool.segment import SegmentName, SpoolId
 from scanhop.spool.writer import LossReason, SpoolLimits, SpoolWriter, prepare_root
 
 __all__ = [
+    "BoundedWriter",
     "Damage",
     "LossReason",
     "SegmentContent",

@@ -14,7 +14,7 @@ def encode_frame(record_number: int, payload: bytes) -> bytes:
 
 def encode_frame_head(record_number: int, payload: bytes) -> bytes:
     """What stands before `payload` in the file."""
-    return FRAME_HEAD.pack(MARK, len(payload), _checksum(payload, record_number), record_number)
+    return FRAME_HEAD.pack(MARK, len(payload), crc32(payload, record_number + 1), record_number)
 
 
 def find_frame(data: bytes, at: int) -> tuple[int, int, int] | None:

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -44,6 +44,7 @@ class LossReason(StrEnum):
     SPOOL_FULL = "spool_full"
     UNKNOWN_SHARE = "unknown_share"
     DISK_FULL = "disk_full"
+    DISK_STALLED = "disk_stalled"
     WRITE_FAILED = "write_failed"
     TOO_LARGE = "too_large"
 
@@ -68,6 +69,21 @@ def prepare_root(root: Path) -> None:
     probe.unlink()
 
 
+class RecordClock:
+    """Never earlier than it said last, unless it was set back by more than CLOCK_TOLERANCE_NS: one wrong jump ahead
+    must not stamp all that follows."""
+
+    def __init__(self, clock_ns: Callable[[], int]) -> None:
+        self._clock_ns = clock_ns
+        self._last_ns = 0
+
+    def now_ns(self) -> int:
+        now_ns = self._clock_ns()
+        if now_ns > self._last_ns or now_ns < self._last_ns - CLOCK_TOLERANCE_NS:
+            self._last_ns = now_ns
+        return self._last_ns
+
+
 class SpoolWriter:
     """Owns one spool directory from its creation to `close()`, or to the death of the process."""
 
@@ -75,7 +91,7 @@ class SpoolWriter:
         """`root` exists. Raises OSError when a directory in it cannot be made or written."""
         self._root = root
         self._limits = limits
-        self._clock_ns = clock_ns
+        self.clock = RecordClock(clock_ns)
         self.spool_id = SpoolId(uuid7(clock_ns()))
         self.lost: Counter[LossReason] = Counter()
         self.written_records = 0
@@ -99,18 +115,8 @@ class SpoolWriter:
         return read_backlog(self._root)
 
     def now_ns(self) -> int:
-        """The time for the next record: the clock's, within a segment never earlier than the last one's.
-
-        A clock that was set back ends the segment, so that one wrong jump ahead does not stamp all that follows.
-        """
-        now_ns = self._clock_ns()
-        if now_ns < self._last_ns - CLOCK_TOLERANCE_NS:
-            self.flush()
-            self._seal()
-            self._last_ns = now_ns
-            self._usage_read_ns = self._admits_until_ns = 0
-        self._last_ns = max(now_ns, self._last_ns)
-        return self._last_ns
+        """The time for the next record."""
+        return self.clock.now_ns()
 
     def append(self, payload: bytes, *, at_ns: int, is_unknown: bool = False) -> bool:
         """Take a record for the next `flush`. False: it was counted as lost (see `lost`).
@@ -121,10 +127,12 @@ class SpoolWriter:
         size = FRAME_HEAD.size + length
         segment = self._segment
         room = self._unknown_room if is_unknown else self._room
-        if segment is None or size > room or at_ns >= self._admits_until_ns or length > MAX_PAYLOAD:
+        is_in_time = self._last_ns <= at_ns < self._admits_until_ns
+        if segment is None or size > room or length > MAX_PAYLOAD or not is_in_time:
             segment = self._admit(length, at_ns, is_unknown=is_unknown)
             if segment is None:
                 return False
+        self._last_ns = at_ns
         self._buffer.append(encode_frame_head(segment.next_number, payload))
         self._buffer.append(payload)
         segment.next_number += 1
@@ -132,8 +140,31 @@ class SpoolWriter:
         self._unknown_room -= size
         return True
 
+    def append_all(self, payloads: Sequence[bytes], *, at_ns: int, is_unknown: bool = False) -> bool:
+        """The same for many of one moment. False: at least one was counted as lost."""
+        segment = self._segment
+        size = sum(map(len, payloads)) + FRAME_HEAD.size * len(payloads)
+        is_in_time = self._last_ns <= at_ns < self._admits_until_ns
+        if is_unknown or segment is None or size > min(self._room, MAX_PAYLOAD) or not is_in_time:
+            taken = [self.append(payload, at_ns=at_ns, is_unknown=is_unknown) for payload in payloads]
+            return all(taken)
+        number, buffer = segment.next_number, self._buffer
+        for payload in payloads:
+            buffer.append(encode_frame_head(number, payload))
+            buffer.append(payload)
+            number += 1
+        segment.next_number = number
+        self._last_ns = at_ns
+        self._room -= size
+        self._unknown_room -= size
+        return True
+
     def _admit(self, length: int, at_ns: int, *, is_unknown: bool) -> "_OpenSegment | None":
         """The segment for a record of `length` bytes, or None: it was counted as lost."""
+        if at_ns < self._last_ns:  # the clock was set back: within a segment time does not
+            self.flush()
+            self._seal()
+            self._last_ns = self._usage_read_ns = 0
         if at_ns - self._usage_read_ns >= USAGE_INTERVAL_NS:
             self._read_usage(at_ns)
         reason = self._why_refuse(length, is_unknown=is_unknown)

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scanhop.supervisor.readiness import VARIABLE as READY_VARIABLE
+from scanhop.supervisor.readiness import Readiness
+
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -27,7 +30,8 @@ def never() -> bool:
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """What to run. `is_ready` is polled until true; without it a started process counts as ready.
+    """What to run. `is_ready` is polled until true; without it a started process counts as ready. With `tells_ready`
+    it must call `tell_ready()` too.
 
     `log_path`: stdout and stderr go there; without it they are inherited. `user`/`group`: numeric ids to run as.
     `death_signal`: what the kernel sends when the parent dies.
@@ -38,6 +42,7 @@ class ProcessSpec:
     env: Mapping[str, str] | None = None
     cwd: Path | None = None
     is_ready: Callable[[], bool] | None = None
+    tells_ready: bool = False
     ready_timeout_s: float = 30.0
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 15.0
@@ -56,10 +61,15 @@ class ChildProcess:
         self.spec = spec
         self.started_at = time.monotonic()
         self._asked_to_stop_at: float | None = None
+        self._readiness = Readiness() if spec.tells_ready else None
         try:
-            self._popen = _spawn(spec)
+            self._popen = _spawn(spec, self._readiness)
         except (OSError, subprocess.SubprocessError) as error:
+            self._close_readiness()
             raise ChildFailed(f"{spec.name} could not be started: {error}") from error
+        finally:
+            if self._readiness is not None:
+                os.close(self._readiness.write_fd)
 
     @property
     def pid(self) -> int:
@@ -67,25 +77,33 @@ class ChildProcess:
 
     def exit_code(self) -> int | None:
         """The exit code (negative: the signal that ended it), or None while it runs."""
-        return self._popen.poll()
+        code = self._popen.poll()
+        if code is not None:
+            self._close_readiness()
+        return code
 
     def is_ready(self) -> bool:
         """Raises ChildFailed when it has ended instead."""
         code = self.exit_code()
         if code is not None:
             raise ChildFailed(f"{self.spec.name} ended with code {code} before it was ready{self._log_tail()}")
+        if self._readiness is not None and not self._readiness.is_told():
+            return False
         return self.spec.is_ready is None or self.spec.is_ready()
+
+    def fail_if_late(self) -> None:
+        """Of a child that is not ready. Raises ChildFailed."""
+        if time.monotonic() > self.started_at + self.spec.ready_timeout_s:
+            raise ChildFailed(
+                f"{self.spec.name} was not ready after {self.spec.ready_timeout_s:.0f} s{self._log_tail()}"
+            )
 
     def wait_ready(self, should_stop: Callable[[], bool] = never) -> None:
         """Raises ChildFailed, or AskedToStop."""
-        deadline = self.started_at + self.spec.ready_timeout_s
         while not self.is_ready():
             if should_stop():
                 raise AskedToStop
-            if time.monotonic() > deadline:
-                raise ChildFailed(
-                    f"{self.spec.name} was not ready after {self.spec.ready_timeout_s:.0f} s{self._log_tail()}"
-                )
+            self.fail_if_late()
             time.sleep(0.02)
 
     def signal(self, number: signal.Signals) -> None:
@@ -93,17 +111,35 @@ class ChildProcess:
             self._popen.send_signal(number)
 
     def ask_to_stop(self) -> None:
-        self._asked_to_stop_at = time.monotonic()
-        self.signal(self.spec.stop_signal)
+        """Once; asking again changes nothing."""
+        if self._asked_to_stop_at is None:
+            self._asked_to_stop_at = time.monotonic()
+            self.signal(self.spec.stop_signal)
+
+    def end_if_overdue(self) -> int | None:
+        """The exit code of a child that was asked to stop, or None; one that outlived its time-out is killed."""
+        code = self.exit_code()
+        if code is None and self._stop_time_left() <= 0:
+            self._popen.kill()
+        return code
 
     def wait_stopped(self) -> int:
         """Wait for the stop time-out, which began when it was asked to stop; then kill. Returns the exit code."""
-        asked_at = time.monotonic() if self._asked_to_stop_at is None else self._asked_to_stop_at
         try:
-            return self._popen.wait(max(0.0, asked_at + self.spec.stop_timeout_s - time.monotonic()))
+            return self._popen.wait(max(0.0, self._stop_time_left()))
         except subprocess.TimeoutExpired:
             self._popen.kill()
             return self._popen.wait()
+        finally:
+            self._close_readiness()
+
+    def _stop_time_left(self) -> float:
+        asked_at = time.monotonic() if self._asked_to_stop_at is None else self._asked_to_stop_at
+        return asked_at + self.spec.stop_timeout_s - time.monotonic()
+
+    def _close_readiness(self) -> None:
+        if self._readiness is not None:
+            self._readiness.close()
 
     def _log_tail(self) -> str:
         if self.spec.log_path is None or not self.spec.log_path.exists():
@@ -112,8 +148,13 @@ class ChildProcess:
         return "; its log ends with:\n  " + "\n  ".join(lines)
 
 
-def _spawn(spec: ProcessSpec) -> "subprocess.Popen[bytes]":
+def _spawn(spec: ProcessSpec, readiness: Readiness | None) -> "subprocess.Popen[bytes]":
     parent = os.getpid()
+    env = None if spec.env is None else dict(spec.env)
+    fds = tuple(spec.pass_fds)
+    if readiness is not None:
+        env = {**(os.environ if env is None else env), READY_VARIABLE: str(readiness.write_fd)}
+        fds += (readiness.write_fd,)
 
     def in_child() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
@@ -124,7 +165,7 @@ def _spawn(spec: ProcessSpec) -> "subprocess.Popen[bytes]":
     with _log_file(spec.log_path) as log:
         return subprocess.Popen(
             list(spec.argv),
-            env=None if spec.env is None else dict(spec.env),
+            env=env,
             cwd=spec.cwd,
             stdin=subprocess.DEVNULL,
             stdout=log.fd,
@@ -132,7 +173,7 @@ def _spawn(spec: ProcessSpec) -> "subprocess.Popen[bytes]":
             user=spec.user,
             group=spec.group,
             extra_groups=None if spec.user is None else [],
-            pass_fds=tuple(spec.pass_fds),
+            pass_fds=fds,
             start_new_session=True,
             preexec_fn=in_child,  # noqa: PLW1509 - the parent has one thread
         )

@@ -5,19 +5,18 @@ import time
 from collections.abc import Callable, Sequence
 
 from scanhop.supervisor.child import ChildFailed, ChildProcess, ProcessSpec, never
+from scanhop.supervisor.rolling_restart import OnEvent, RollingRestart
 
 RESTART_PAUSE_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 SETTLED_AFTER_S = 30.0
 WATCH_INTERVAL_S = 0.1
 
-OnEvent = Callable[[str, str, dict[str, object]], None]
-
 
 class Supervisor:
     """Starts stages of processes, restarts one that dies, stops all in reverse order.
 
-    `on_event(event, process, facts)` is told of starts, deaths and restarts. A signal handler must not raise: an
-    exception in the middle of a wait would leave its lock taken. It sets what `should_stop` reads.
+    `on_event(event, process, facts)` is told of starts, deaths, restarts and replacements. A signal handler must not
+    raise: an exception in the middle of a wait would leave its lock taken. It sets what `should_stop` reads.
     """
 
     def __init__(self, on_event: OnEvent) -> None:
@@ -25,6 +24,7 @@ class Supervisor:
         self._children: list[ChildProcess] = []
         self._restart_at: dict[str, float] = {}
         self._failures: dict[str, int] = {}
+        self._rolling = RollingRestart(self._children, on_event)
 
     @property
     def children(self) -> Sequence[ChildProcess]:
@@ -45,15 +45,21 @@ class Supervisor:
         """Keep every child running until `should_stop()`; it is asked ten times a second."""
         while not should_stop():
             self.revive()
+            self._rolling.step()
             time.sleep(WATCH_INTERVAL_S)
+
+    def replace_each(self) -> None:
+        """A rolling restart, done by `watch`. A signal handler may call this; during one it means one more."""
+        self._rolling.ask()
 
     def revive(self) -> None:
         """Restart each child that has ended, after a pause that grows with repeated failures."""
         for place, child in enumerate(self._children):
             code = child.exit_code()
-            if code is None:
-                continue
             name = child.spec.name
+            if code is None:
+                self._restart_at.pop(name, None)  # its successor by a rolling restart came first
+                continue
             if name not in self._restart_at:
                 self._note_death(child, code)
             if time.monotonic() >= self._restart_at[name]:
@@ -66,6 +72,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop every child, the last started first, each within its own time-out."""
+        self._children += self._rolling.abandon()
         while self._children:
             child = self._children.pop()
             child.ask_to_stop()
@@ -73,6 +80,7 @@ class Supervisor:
 
     def stop_together(self) -> None:
         """Ask every child at once, then wait for each: for equals such as workers."""
+        self._children += self._rolling.abandon()
         for child in self._children:
             child.ask_to_stop()
         while self._children:

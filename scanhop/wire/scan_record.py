@@ -36,6 +36,7 @@ _FORWARDING = (b"x-forwarded-for", b"forwarded")
 _IDS = struct.Struct("<16s16s16s16s16sQB")
 _EVENT = struct.Struct("<QBB")
 _HEADER = struct.Struct("<BH")
+NOTHING_CHOSEN = b"\0\0"
 
 
 class Outcome(IntEnum):
@@ -103,14 +104,13 @@ def encode_unknown_prefix(domain_id: bytes, code: str) -> bytes:
 
 def encode_headers(headers: list[tuple[bytes, bytes]]) -> bytes:
     """The listed headers among `headers` (names in lower case), each value cut to MAX_HEADER_VALUE bytes."""
-    parts = []
-    for name, value in headers:
-        number = HEADER_NUMBER.get(name)
-        if number is not None:
-            kept = value if len(value) <= MAX_HEADER_VALUE else _cut(name, value)
-            parts.append(_HEADER.pack(number, len(kept)))
-            parts.append(kept)
-    return b"".join(parts)
+    return b"".join([encode_header(name, value) for name, value in headers if name in HEADER_NUMBER])
+
+
+def encode_header(name: bytes, value: bytes) -> bytes:
+    """One of the listed headers."""
+    kept = value if len(value) <= MAX_HEADER_VALUE else _cut(name, value)
+    return _HEADER.pack(HEADER_NUMBER[name], len(kept)) + kept
 
 
 def _cut(name: bytes, value: bytes) -> bytes:
@@ -129,9 +129,15 @@ def encode_scan(  # noqa: PLR0913 - the fields of the record
     rule_id: bytes = b"",
     variant: bytes = b"",
 ) -> bytes:
-    event = _EVENT.pack(scanned_at_ns, outcome, len(peer))
-    chosen = bytes((len(rule_id),)) + rule_id + bytes((len(variant),)) + variant
-    return prefix + event + peer + chosen + headers
+    chosen = NOTHING_CHOSEN
+    if rule_id or variant:
+        chosen = bytes((len(rule_id),)) + rule_id + bytes((len(variant),)) + variant
+    return b"".join((prefix, encode_event(scanned_at_ns, outcome, len(peer)), peer, chosen, headers))
+
+
+def encode_event(scanned_at_ns: int, outcome: Outcome, peer_length: int) -> bytes:
+    """What stands between the prefix and the peer's address."""
+    return _EVENT.pack(scanned_at_ns, outcome, peer_length)
 
 
 def decode_scan(data: bytes) -> ScanRecord:
@@ -165,11 +171,12 @@ def _decode(data: bytes) -> ScanRecord:
         peer,
         rule_id.decode(),
         variant.decode(),
-        _decode_headers(data, at),
+        decode_headers(data, at),
     )
 
 
-def _decode_headers(data: bytes, at: int) -> dict[bytes, bytes]:
+def decode_headers(data: bytes, at: int = 0) -> dict[bytes, bytes]:
+    """What `encode_headers` wrote, from `at` to the end; a header that stood there twice is joined by a comma."""
     headers: dict[bytes, bytes] = {}
     while at < len(data):
         number, length = _HEADER.unpack_from(data, at)

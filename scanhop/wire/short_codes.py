@@ -1,7 +1,8 @@
 """Short codes: what a code looks like, which are reserved, and how a path spells one.
 
 A generated code is 7 random characters of an alphabet without look-alikes (31 ** 7, about 2.8 * 10**10). A custom
-code is `[a-z0-9][a-z0-9_-]{0,62}` after ASCII lower-casing. Codes are compared and stored in lower case.
+code is `[a-z0-9][a-z0-9_-]{0,62}` after ASCII lower-casing. Codes are compared and stored in lower case, except on
+domains whose codes are exact: there upper case counts.
 """
 
 import re
@@ -12,6 +13,7 @@ GENERATED_LENGTH = 7
 RESERVED = frozenset(["r", "healthz", "readyz", "metrics", "robots.txt", "favicon.ico", ".well-known", "v1", "docs"])
 
 _CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
+_EXACT_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
@@ -32,6 +34,11 @@ def find_code(text: str) -> str | None:
     """The code that a scanned path spells, or None when no code can look like that."""
     folded = fold_code(text)
     return folded if _CODE.fullmatch(folded) else None
+
+
+def find_exact_code(text: str) -> str | None:
+    """As find_code, on a domain whose codes are exact: the text itself."""
+    return text if _EXACT_CODE.fullmatch(text) else None
 
 
 def parse_custom_code(text: str) -> str:

@@ -15,7 +15,9 @@ SOAK_ROUNDS = 20
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory):
-    with Product(tmp_path_factory.mktemp("up") / "data", {"SCANHOP_LOG_LEVEL": "warning"}) as running:
+    with Product(
+        tmp_path_factory.mktemp("up") / "data", {"SCANHOP_LOG_LEVEL": "warning", "SCANHOP_EDGE_WORKERS": "2"}
+    ) as running:
         yield running
 
 

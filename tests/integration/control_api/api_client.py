@@ -47,6 +47,19 @@ class Api:
         code: dict[str, Any] = answer.json()
         return code
 
+    async def create_domain(self, account: Account, host: str, **fields: Any) -> dict[str, Any]:
+        answer = await self.client.post("/v1/domains", headers=account.headers, json={"host": host} | fields)
+        assert answer.status_code == 201, answer.text
+        domain: dict[str, Any] = answer.json()
+        return domain
+
+    async def create_verified_domain(self, account: Account, host: str, **fields: Any) -> dict[str, Any]:
+        domain = await self.create_domain(account, host, **fields)
+        answer = await self.client.post(f"/v1/admin/domains/{domain['id']}/verify", headers=ADMIN)
+        assert answer.status_code == 200, answer.text
+        verified: dict[str, Any] = answer.json()
+        return verified
+
     async def change_code(
         self, account: Account, code: dict[str, Any], if_match: str | None = None, **fields: Any
     ) -> httpx.Response:

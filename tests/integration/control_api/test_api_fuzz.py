@@ -19,9 +19,42 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = st.sampled_from(["name", "type", "target_url", "short_code", "status", "email", "role", "key"])
-PLAUSIBLE = st.sampled_from(["url", "active", "https://a.example/", "ada@example.com", "user", "code-1", "Name"])
-BODIES = JSON | st.dictionaries(FIELDS | TEXT, PLAUSIBLE | JSON, max_size=5)
+USER_FIELDS = ["email", "role", "key"]
+CODE_FIELDS = ["name", "type", "target_url", "short_code", "status", "domain", "fallback_url", "redirect_status"]
+MORE_CODE_FIELDS = ["forward_query", "rules", "starts_at", "expires_at", "max_scans", "password", "tags"]
+DOMAIN_FIELDS = ["host", "code_case", "not_found_url"]
+FIELDS = st.sampled_from([*USER_FIELDS, *CODE_FIELDS, *MORE_CODE_FIELDS, *DOMAIN_FIELDS])
+RULES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "when": st.lists(
+                st.fixed_dictionaries(
+                    {
+                        "field": st.sampled_from(["country", "query", "ip", "date", "hour", "scans", "language"]),
+                        "op": st.sampled_from(["in", "is", "between", "gte", "exists"]),
+                    },
+                    optional={
+                        "value": st.sampled_from(["de", ["10.0.0.0/8"], {"from": "08:00", "to": "18:00"}, 7]) | JSON,
+                        "key": st.sampled_from(["utm_source"]) | JSON,
+                        "timezone": st.sampled_from(["Europe/Berlin", "Mars/Phobos"]) | JSON,
+                    },
+                ),
+                max_size=3,
+            )
+        },
+        optional={"target_url": st.just("https://a.example/") | JSON, "id": JSON, "variants": JSON},
+    ),
+    max_size=3,
+)
+TIMES = ["2026-11-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"]
+WORDS = ["url", "active", "https://a.example/", "ada@example.com", "user", "code-1", "Name", "qr.example.com"]
+PLAUSIBLE = st.sampled_from([*WORDS, *TIMES, 7, True, 302])
+BODIES = (
+    JSON
+    | st.dictionaries(FIELDS | TEXT, PLAUSIBLE | JSON, max_size=5)
+    | st.fixed_dictionaries({"name": PLAUSIBLE, "target_url": PLAUSIBLE, "rules": RULES})
+    | st.fixed_dictionaries({"rules": RULES})
+)
 EXPECTED = {200, 201, 400, 404, 409, 422}
 
 
@@ -40,6 +73,7 @@ async def test_any_body(api, account, code, body):
     for method, path, headers in (
         ("POST", "/v1/qr-codes", account.headers),
         ("PATCH", url, account.headers),
+        ("POST", "/v1/domains", account.headers),
         ("POST", "/v1/admin/users", ADMIN),
         ("POST", "/v1/public/verify-key", {}),
     ):

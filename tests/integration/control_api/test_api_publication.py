@@ -19,7 +19,7 @@ from scanhop.stores.postgres import Postgres
 from scanhop.stores.redis import open_redis
 from scanhop.stores.routes import RouteCache, RouteTable
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
-from scanhop.wire.route import Status
+from scanhop.wire.route import Status, decode_route
 from tests.integration.control_api.api_client import TARGET, problem_of
 
 
@@ -45,8 +45,8 @@ async def postgres(postgres_dsn):
 
 
 async def cached(cache, code):
-    [route] = await cache.list_routes([(DEFAULT_DOMAIN_ID.bytes, code["short_code"])])
-    return route
+    [held] = (await cache.list_routes([(DEFAULT_DOMAIN_ID.bytes, code["short_code"])])).routes
+    return None if held is None else decode_route(held)
 
 
 async def jobs(database):

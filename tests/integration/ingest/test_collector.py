@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from scanhop.stores.clickhouse import ClickHouse
 from scanhop.stores.errors import StoreRejected, StoreUnavailable
 from scanhop.stores.postgres import Postgres
 from scanhop.wire.scan_record import Outcome, encode_headers, encode_route_prefix, encode_scan
+from tests.product import eventually
 from tests.routes import PHONE, new_route, write_scan
 
 LIMITS = SpoolLimits(max_bytes=1 << 30, max_age_s=0)
@@ -356,6 +358,24 @@ async def test_a_record_that_an_enrichment_fails_on_is_set_aside(collector, spoo
     await collector.collect()
     assert await rows("SELECT short_code FROM qr_scan_events") == [("good234",)]
     assert b"ZeroDivisionError" in _only(spool_root, REJECTED).read_bytes()
+
+
+async def test_salts_are_there_before_the_first_scan_so_that_it_needs_no_postgres(
+    collector, spool, spool_root, rows, monkeypatch
+):
+    running = asyncio.create_task(collector.run())
+    await asyncio.to_thread(eventually, lambda: collector._visitors.has(datetime.now(UTC).date()))
+
+    async def fail():
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(collector._visitors, "_read_salts", fail)
+    write_scan(spool, new_route())
+    spool.seal_if_due()
+    await asyncio.to_thread(eventually, lambda: any(spool_root.glob(f"*/*{ACKED}")))
+    assert await rows("SELECT count() FROM qr_scan_events") == [(1,)]
+    collector.stop()
+    await running
 
 
 async def test_a_postgres_that_refuses_the_salts_ends_nothing(collector, spool, rows, monkeypatch):

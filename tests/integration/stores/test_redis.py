@@ -6,6 +6,7 @@ from scanhop.devstack import EmbeddedStack
 from scanhop.stores.errors import StoreRejected, StoreUnavailable
 from scanhop.stores.redis import open_redis, redis_errors
 from scanhop.stores.routes import RouteCache
+from scanhop.wire.route import decode_route
 from tests.routes import new_route
 
 
@@ -44,5 +45,5 @@ async def test_many_calls_at_once_share_a_few_connections(redis):
     routes = [new_route(code=f"code{number}") for number in range(400)]
     await asyncio.gather(*(cache.put_if_newer(route) for route in routes))
     found = await asyncio.gather(*(cache.list_routes([(route.domain_id, route.code)]) for route in routes))
-    assert [held for (held,) in found] == routes
+    assert [decode_route(answer.routes[0]) for answer in found] == routes
     assert (await redis.info("clients"))["connected_clients"] <= 20

@@ -50,7 +50,8 @@ def test_changes_that_are_refused(body):
 
 def test_a_change_holds_only_what_was_sent():
     change = QrCodeChange.model_validate({"name": " Menu "}).to_model()
-    assert (change.name, change.target_url, change.status) == ("Menu", None, None)
+    assert change.fields == {"name": "Menu"}
+    assert not change.sets_password
 
 
 @pytest.mark.parametrize(

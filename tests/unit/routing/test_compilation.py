@@ -6,34 +6,14 @@ from hypothesis import strategies as st
 
 from scanhop.routing.compilation import UncompilableRoute, compile_route
 from scanhop.routing.decision import decide
-from scanhop.wire.route import Route, Status, decode_route, encode_route
+from scanhop.routing.facts import GivenFacts
+from scanhop.wire.route import Condition, Kind, Route, Rule, Status, Variant, decode_route, encode_route
 from scanhop.wire.scan_record import Outcome
-from tests.routes import new_id
+from tests.unit.routing.rows import row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NS_OF_2026 = 1_767_225_600_000_000_000
 moments = st.integers(-9 * 10**15, 9 * 10**15).map(lambda microseconds: EPOCH + timedelta(microseconds=microseconds))
-
-
-def row(**fields: object) -> dict[str, object]:
-    """A row of the view as Postgres gives it; `fields` replace what it says."""
-    usual = {
-        "domain_id": new_id(),
-        "short_code": "menu",
-        "workspace_id": new_id(),
-        "qr_id": new_id(),
-        "user_id": new_id(),
-        "project_id": new_id(),
-        "version": 3,
-        "status": "active",
-        "ban_reason": None,
-        "target_url": "https://example.com/",
-        "fallback_url": None,
-        "redirect_status": 302,
-        "starts_at": None,
-        "expires_at": None,
-    }
-    return usual | fields
 
 
 def test_a_route_says_what_the_row_says():
@@ -119,9 +99,61 @@ def test_a_code_that_expires_in_the_year_9999_redirects():
     route = compile_route(
         row(starts_at=datetime.min.replace(tzinfo=UTC), expires_at=datetime.max.replace(tzinfo=UTC))
     )
-    assert decide(route, NS_OF_2026).outcome is Outcome.REDIRECT
+    assert decide(route, GivenFacts(NS_OF_2026)).outcome is Outcome.REDIRECT
 
 
 def test_a_code_that_expired_in_the_year_1_is_expired():
     route = compile_route(row(expires_at=datetime.min.replace(tzinfo=UTC)))
-    assert decide(route, NS_OF_2026).outcome is Outcome.EXPIRED
+    assert decide(route, GivenFacts(NS_OF_2026)).outcome is Outcome.EXPIRED
+
+
+RULES = [
+    {
+        "id": "lunch",
+        "when": [{"field": "country", "op": "not_in", "value": ["AT", "DE"]}],
+        "variants": [
+            {"name": "a", "weight": 1, "target_url": "https://example.com/a"},
+            {"name": "b", "weight": 2, "target_url": "https://example.com/b"},
+        ],
+    }
+]
+
+
+def test_a_route_has_the_rules_of_the_row():
+    assert compile_route(row(rules=RULES)).rules == (
+        Rule(
+            id="lunch",
+            when=(Condition(Kind.COUNTRY, is_negated=True, texts=frozenset(["at", "de"])),),
+            variants=(Variant("a", 1, "https://example.com/a"), Variant("b", 2, "https://example.com/b")),
+        ),
+    )
+
+
+def test_a_route_has_the_limit_and_the_password_of_the_row():
+    route = compile_route(row(max_scans=7, password_hash="$argon2id$"))
+    assert (route.max_scans, route.password_hash) == (7, "$argon2id$")
+
+
+@pytest.mark.parametrize(
+    ("column", "is_forwarding", "pinned"),
+    [(False, False, ()), (True, True, ()), ({"pinned": ["a", "b"]}, True, ("a", "b"))],
+)
+def test_a_route_forwards_the_query_as_the_row_says(column, is_forwarding, pinned):
+    route = compile_route(row(forward_query=column))
+    assert (route.forward_query, route.pinned_query) == (is_forwarding, pinned)
+
+
+@pytest.mark.parametrize(
+    ("columns", "what"),
+    [
+        ({"rules": "no list"}, "rules must be a list"),
+        ({"rules": [{"when": [], "target_url": "https://example.com/"}]}, r"rules\.0\.when"),
+        ({"rules": [RULES[0] | {"id": "a b"}]}, r"rules\.0\.id"),
+        ({"rules": [{"when": RULES[0]["when"], "target_url": "javascript:alert(1)"}]}, r"rules\.0\.target_url"),
+        ({"forward_query": {"pinned": "a"}}, "forward_query"),
+        ({"forward_query": None}, "forward_query"),
+    ],
+)
+def test_rules_and_forwarding_that_the_api_would_refuse_are_refused_here_too(columns, what):
+    with pytest.raises(UncompilableRoute, match=f"menu.*{what}"):
+        compile_route(row(**columns))

@@ -63,6 +63,10 @@ def test_without_variables_everything_has_its_default():
         ("spool_fsync_ms", "0", 0),
         ("ip_storage", "none", "none"),
         ("log_level", "debug", "debug"),
+        ("brand_name", " Caf\u00e9 <Nord> & Co ", "Caf\u00e9 <Nord> & Co"),
+        ("brand_name", "\u5317\u3000\u6d77" * 20, "\u5317\u3000\u6d77" * 20),
+        ("brand_name", " ", None),
+        ("brand_color", "#0a7D55", "#0a7D55"),
     ],
 )
 def test_each_variable_is_read(name, text, value):
@@ -103,6 +107,17 @@ def test_each_variable_is_read(name, text, value):
         ("spool_fsync_ms", "60001"),
         ("ip_storage", "hashed"),
         ("log_level", "INFO"),
+        ("brand_name", "x" * 61),
+        ("brand_name", "Caf\u00e9\nNord"),
+        ("brand_name", "Caf\u00e9\u2028Nord"),
+        ("brand_name", "\u202eeman"),
+        ("brand_name", "Caf\udce9"),
+        ("brand_color", "0a7d55"),
+        ("brand_color", "#0a7"),
+        ("brand_color", "#0a7d5g"),
+        ("brand_color", "#0a7d55\n"),
+        ("brand_color", "#0a7d55;}"),
+        ("brand_color", "green"),
         ("clickhouse_cluster", "main"),
         ("no_such_setting", "1"),
         ("", "1"),
@@ -182,6 +197,13 @@ def test_an_unknown_variable_in_the_file_is_refused_too(tmp_path):
     dotenv.write_text("SCANHOP_NONSENSE=1\n")
     with pytest.raises(InvalidSettings, match="SCANHOP_NONSENSE"):
         load_settings({}, dotenv)
+
+
+def test_a_colour_in_the_file_is_no_comment(tmp_path):
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("SCANHOP_BRAND_COLOR=#0a7d55\nSCANHOP_BRAND_NAME=Joe's Diner # a comment\n")
+    found = load_settings({}, dotenv)
+    assert (found.brand_color, found.brand_name) == ("#0a7d55", "Joe's Diner")
 
 
 def test_a_secret_in_the_file_stays_as_it_is_written(tmp_path):

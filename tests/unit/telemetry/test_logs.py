@@ -56,3 +56,44 @@ def test_requests_that_libraries_log_are_left_out():
 def test_text_over_several_lines_stays_one_line():
     (line,) = lines_of(r"get_logger().error('a\nb', value='c\nd')")
     assert (line["event"], line["value"]) == ("a\nb", "c\nd")
+
+
+PATIENT_PREAMBLE = """
+import os, signal
+from scanhop.telemetry import logs
+from scanhop.telemetry.logs import configure_logs, get_logger
+logs.MAX_WAITING = 50
+configure_logs("edge", "info", may_wait=False)
+"""
+
+
+def test_a_process_that_must_not_wait_writes_the_same_lines_in_order_and_all_of_them_at_its_end():
+    script = PATIENT_PREAMBLE + "for number in range(30): get_logger().info('counted', number=number)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["number"] for line in run.stderr.splitlines()] == list(range(30))
+
+
+def test_whoever_must_not_wait_for_a_stderr_that_nobody_reads_goes_on_and_ends():
+    script = PATIENT_PREAMBLE + "for _ in range(1000): get_logger().info('long', text='x' * 1000)\nprint('went on')"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.wait(30) == 0
+        assert process.stdout is not None
+        assert process.stdout.read() == b"went on\n"
+
+
+def test_lines_that_were_dropped_are_told():
+    script = PATIENT_PREAMBLE + (
+        "for _ in range(1000): get_logger().info('long', text='x' * 1000)\n"
+        "print('full', flush=True); input()\n"
+        "import time; time.sleep(0.5); get_logger().info('last')"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script], text=True, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "full\n"
+        _, told = process.communicate("go on\n", 30)
+    lines = [json.loads(line) for line in told.splitlines()]
+    dropped = sum(line["lines"] for line in lines if line["event"] == "log_lines_dropped")
+    assert dropped > 0
+    assert dropped + sum(line["event"] == "long" for line in lines) == 1000
+    assert lines[-1]["event"] == "last"

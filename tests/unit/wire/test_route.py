@@ -5,13 +5,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanhop.wire.route import FORMAT, Route, Status, decode_route, encode_route
+from scanhop.wire.route import (
+    FORMAT,
+    Condition,
+    Kind,
+    Route,
+    Rule,
+    Status,
+    Variant,
+    decode_route,
+    encode_route,
+)
 from tests.routes import new_route
 
 HEAD_SIZE = 9
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 ids = st.binary(min_size=16, max_size=16)
 times = st.none() | st.integers(-(2**63), 2**63 - 1)
+numbers = st.integers(-(2**63), 2**64 - 1)
+halves = st.integers(0, 2**64 - 1)
+conditions = st.builds(
+    Condition,
+    kind=st.integers(0, 255),
+    is_negated=st.booleans(),
+    texts=st.frozensets(texts, max_size=5),
+    key=texts,
+    timezone=texts,
+    low=numbers,
+    high=numbers,
+    networks_v4=st.tuples(st.tuples(halves, halves)) | st.just(()),
+    networks_v6=st.tuples(st.tuples(halves, halves, halves, halves)) | st.just(()),
+)
+variants = st.builds(Variant, name=texts, weight=numbers, target_url=texts)
+rules = st.builds(
+    Rule,
+    id=texts,
+    when=st.lists(conditions, max_size=3).map(tuple),
+    target_url=texts,
+    variants=st.lists(variants, max_size=3).map(tuple),
+)
 routes = st.builds(
     Route,
     domain_id=ids,
@@ -28,6 +60,11 @@ routes = st.builds(
     opens_at_ns=times,
     closes_at_ns=times,
     banned_for_legal_reason=st.booleans(),
+    rules=st.lists(rules, max_size=3).map(tuple),
+    forward_query=st.booleans(),
+    pinned_query=st.lists(texts, max_size=3).map(tuple),
+    max_scans=st.none() | st.integers(1, 2**63 - 1),
+    password_hash=st.none() | texts,
 )
 
 
@@ -131,8 +168,65 @@ def test_the_numbers_of_the_states_never_change():
     }
 
 
+def test_the_numbers_of_the_kinds_never_change():
+    names = "DEVICE OS BROWSER LANGUAGE COUNTRY REGION CITY IP QUERY QUERY_KEY DATE WEEKDAY HOUR SCANS"
+    assert {kind.name: kind.value for kind in Kind} == {name: at for at, name in enumerate(names.split(), 1)}
+
+
+@given(routes)
+def test_the_bytes_of_equal_routes_are_equal_whatever_the_order_of_their_texts(route):
+    again = decode_route(encode_route(route))
+    assert encode_route(again) == encode_route(route)
+    texts = ["\u00e4", "b", "a", "ab", ""]
+    of_each_order = [new_texts(route, frozenset(order)) for order in (texts, texts[::-1])]
+    assert encode_route(of_each_order[0]) == encode_route(of_each_order[1])
+
+
+def new_texts(route: Route, texts: frozenset[str]) -> Route:
+    return msgspec.structs.replace(route, rules=(Rule("r1", (Condition(Kind.CITY, texts=texts),)),))
+
+
+def test_texts_are_written_in_their_order_whatever_the_hash_of_this_process():
+    route = new_texts(new_route(), frozenset("zyxwvutsrqponm"))
+    written = fields_of(route)[Route.__struct_fields__.index("rules")][0][1][0][2]
+    assert written == sorted("zyxwvutsrqponm")
+
+
+def test_a_route_written_before_there_were_rules_is_read():
+    ids_of = [bytes([number]) * 16 for number in range(5)]
+    old = with_fields(
+        [ids_of[4], "menu", *ids_of[1:4], bytes(16), 3, 1, "https://a/", None, 302, None, None, False], version=3
+    )
+    assert decode_route(old) == Route(ids_of[4], "menu", *ids_of[1:4], bytes(16), 3, Status.ACTIVE, "https://a/")
+
+
+@pytest.mark.parametrize("struct_type", [Condition, Variant, Rule])
+def test_fields_added_later_to_what_stands_inside_are_ignored(struct_type):
+    examples = {
+        Condition: Condition(Kind.HOUR, low=1, high=2),
+        Variant: Variant("a", 1, "https://a/"),
+        Rule: Rule("r1", ()),
+    }
+    found = examples[struct_type]
+    longer = [*msgspec.msgpack.decode(msgspec.msgpack.encode(found)), "new", [1]]
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(longer), type=struct_type) == found
+
+
 def test_the_order_of_the_fields_never_changes():
-    assert Route.__struct_fields__[:14] == (
+    assert Condition.__struct_fields__[:9] == (
+        "kind",
+        "is_negated",
+        "texts",
+        "key",
+        "timezone",
+        "low",
+        "high",
+        "networks_v4",
+        "networks_v6",
+    )
+    assert Rule.__struct_fields__[:4] == ("id", "when", "target_url", "variants")
+    assert Variant.__struct_fields__[:3] == ("name", "weight", "target_url")
+    assert Route.__struct_fields__[:19] == (
         "domain_id",
         "code",
         "workspace_id",
@@ -147,4 +241,9 @@ def test_the_order_of_the_fields_never_changes():
         "opens_at_ns",
         "closes_at_ns",
         "banned_for_legal_reason",
+        "rules",
+        "forward_query",
+        "pinned_query",
+        "max_scans",
+        "password_hash",
     )

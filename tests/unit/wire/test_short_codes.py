@@ -11,6 +11,7 @@ from scanhop.wire.short_codes import (
     RESERVED,
     InvalidShortCode,
     find_code,
+    find_exact_code,
     fold_code,
     generate_code,
     parse_custom_code,
@@ -124,3 +125,19 @@ def test_any_text_is_a_code_or_refused(text):
         return
     assert re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", code)
     assert find_code(code) == find_code(text) == code
+
+
+@given(st.from_regex(re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII), fullmatch=True))
+def test_an_exact_code_is_the_text_itself(code):
+    assert find_exact_code(code) == code
+
+
+@given(st.text())
+def test_what_could_be_an_exact_code_could_be_a_folded_one(text):
+    assert find_exact_code(text) in (text, None)
+    assert (find_exact_code(text) is None) == (find_code(text) is None)
+
+
+@pytest.mark.parametrize("text", ["", "-A", "A" * 64, "A b", "A\n", "A" + KELVIN_SIGN, "1" + ARABIC_DIGIT_ONE])
+def test_what_is_no_exact_code_matches_no_path(text):
+    assert find_exact_code(text) is None

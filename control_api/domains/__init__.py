@@ -1,0 +1,1 @@
+"""Custom domains: hosts of a workspace that its codes can be printed with."""

@@ -1,0 +1,23 @@
+"""The passwords of codes: argon2id at OWASP's smallest memory, which the edge must afford at every try."""
+
+from argon2 import PasswordHasher
+
+MEMORY_KIB = 19_456
+MAX_CHARACTERS = 128
+MAX_BYTES = 256  # percent-encoded in the edge's form, whose body is at most 1 KB
+
+_hasher = PasswordHasher(time_cost=2, memory_cost=MEMORY_KIB, parallelism=1)
+
+
+def parse_password(text: str) -> str:
+    """Any characters a form can send. Raises ValueError."""
+    if not 1 <= len(text) <= MAX_CHARACTERS or len(text.encode()) > MAX_BYTES:
+        raise ValueError(f"must have 1 to {MAX_CHARACTERS} characters and at most {MAX_BYTES} bytes in UTF-8")
+    if any(character < " " or character == "\x7f" for character in text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def hash_password(password: str) -> str:
+    """In the PHC string format. Takes some 20 ms and MEMORY_KIB: call it in a thread."""
+    return _hasher.hash(password)

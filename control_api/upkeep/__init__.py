@@ -1,0 +1,1 @@
+"""What the worker keeps true by the clock: Redis holds every route, counts of scans survive and agree."""

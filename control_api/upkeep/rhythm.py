@@ -1,0 +1,40 @@
+"""Work that is done again and again. A store in trouble is told once, and once more when it is over."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from scanhop.stores.errors import StoreError
+from scanhop.telemetry.logs import get_logger
+
+_log = get_logger()
+
+Work = Callable[[], Awaitable[None]]
+
+
+async def every(seconds: float, name: str, work: Work, *, sooner: asyncio.Event | None = None) -> None:
+    """At once and then after each pause of `seconds`, or when `sooner` is set. Runs until cancelled.
+
+    What `work` raises beside StoreError ends it.
+    """
+    sooner = sooner or asyncio.Event()
+    in_trouble = False
+    while True:
+        sooner.clear()
+        try:
+            await work()
+        except StoreError as error:
+            if not in_trouble:
+                _log.warning("upkeep_hindered", work=name, error=str(error))
+            in_trouble = True
+        else:
+            if in_trouble:
+                _log.info("upkeep_resumed", work=name)
+            in_trouble = False
+        await _pause(seconds, sooner)
+
+
+async def _pause(seconds: float, sooner: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(sooner.wait(), seconds)
+    except TimeoutError:
+        return

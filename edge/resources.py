@@ -1,0 +1,42 @@
+"""What a worker takes of the machine beside memory: file descriptors, and the pauses of the garbage collector.
+
+What is there once the worker has warmed up stays for its life: it is frozen, so that no collection looks at it again,
+and the memory that the start has used and freed is handed back. What a worker remembers of codes is not tracked at
+all. Left to collect is what requests leave behind in cycles.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import resource
+
+WARM_UP_S = 5.0
+GC_THRESHOLDS = (10_000, 20, 50)
+
+
+def raise_file_limit() -> int:
+    """To what the system allows; how many descriptors this process may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def connections_within(descriptors: int, wanted: int) -> int:
+    """How many connections leave enough descriptors for the stores, the spool and those that are being refused."""
+    return min(wanted, descriptors * 3 // 4)
+
+
+async def freeze_when_warm() -> None:
+    """Before serving and once more after the first requests, whose imports and memories stay too."""
+    gc.set_threshold(*GC_THRESHOLDS)
+    _freeze()
+    await asyncio.sleep(WARM_UP_S)
+    _freeze()
+
+
+def _freeze() -> None:
+    gc.collect()
+    gc.freeze()
+    with contextlib.suppress(AttributeError):  # a C library that has no such call
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,0 +1,139 @@
+"""Where an address is, by a database in the MMDB format: MaxMind's shape, or the flat one of the free databases.
+
+The path is a file, or a folder of files `*.mmdb`: free databases come as one file for each version of IP. Of several
+for one version the first by name is read. The files are mapped into memory and opened again when they change, which
+is looked for once a second: replace a file by renaming another over it, never by writing into it.
+
+No path: every place is unknown. No file, or one that is broken: the same, and one line in the log says so.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import maxminddb
+import msgspec
+
+from scanhop.client_facts.client_address import Address
+from scanhop.telemetry.logs import get_logger
+
+CACHED_PLACES = 20_000
+CHECK_EVERY_S = 1.0
+MAX_NAME_LENGTH = 100
+_SITE_BYTES = {4: 3, 6: 6}  # one place for a /24, a /48, where the database tells no smaller networks apart
+
+_BROKEN = (maxminddb.InvalidDatabaseError, ValueError)
+
+_log = get_logger()
+
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """`country` is an ISO 3166 code, the others are English names; each empty where unknown."""
+
+    country: str = ""
+    region: str = ""
+    city: str = ""
+
+
+NOWHERE = Place()
+
+
+class GeoReader:
+    """Reads places; never raises. `clock` in seconds."""
+
+    def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._signature: Signature | None = None
+        self._databases: dict[int, maxminddb.Reader] = {}
+        self._places: dict[bytes, Place] = {}
+        self._check_at = float("-inf")
+
+    def read(self, address: Address | None) -> Place:
+        if address is None or self._path is None:
+            return NOWHERE
+        now = self._clock()
+        if now >= self._check_at:
+            self._check_at = now + CHECK_EVERY_S
+            self._reopen_if_changed(self._path)
+        packed = address.packed
+        site = packed[: _SITE_BYTES[address.version]]
+        return self._places.get(site) or self._places.get(packed) or self._look_up(address, site, packed)
+
+    def _look_up(self, address: Address, site: bytes, packed: bytes) -> Place:
+        database = self._databases.get(address.version)
+        if database is None:
+            return NOWHERE
+        try:
+            record, prefix_length = database.get_with_prefix_len(address)
+        except _BROKEN as error:
+            _log.error("geoip_broken", path=str(self._path), error=str(error))
+            self._databases.clear()
+            self._places.clear()
+            return NOWHERE
+        if len(self._places) >= CACHED_PLACES:
+            self._places.clear()
+        place = place_of(record)
+        self._places[site if prefix_length <= 8 * len(site) else packed] = place
+        return place
+
+    def _reopen_if_changed(self, path: Path) -> None:
+        try:
+            signature = _signature(path)
+        except OSError:
+            signature = ()
+        if signature == self._signature:
+            return
+        self._signature = signature
+        self._places.clear()
+        self._databases = _open_databases([Path(name) for name, *_ in signature])
+        if not signature:
+            _log.warning("geoip_missing", path=str(path))
+
+
+def place_of(record: object) -> Place:
+    """A record of either shape; whatever it lacks, or says in another way, is unknown."""
+    if not isinstance(record, Mapping):
+        return NOWHERE
+    if "country_code" in record:
+        return Place(_text(record["country_code"]).upper(), _text(record.get("state1")), _text(record.get("city")))
+    subdivisions = record.get("subdivisions")
+    region = subdivisions[0] if isinstance(subdivisions, list) and subdivisions else None
+    country = _part(record.get("country"), "iso_code")
+    return Place(country.upper(), _name(region) or _part(region, "iso_code"), _name(record.get("city")))
+
+
+def _signature(path: Path) -> Signature:
+    """What differs when a database was put in place of another. Raises OSError."""
+    files = sorted(path.glob("*.mmdb")) if path.is_dir() else [path]
+    states = [(str(file), file.stat()) for file in files]
+    return tuple((name, state.st_ino, state.st_size, state.st_mtime_ns) for name, state in states)
+
+
+def _open_databases(files: list[Path]) -> dict[int, maxminddb.Reader]:
+    """For each version of IP the one to ask. One of IPv6 holds IPv4 too, but one of IPv4 alone goes before it."""
+    by_version: dict[int, maxminddb.Reader] = {}
+    for file in files:
+        try:
+            database = maxminddb.open_database(file)
+            by_version.setdefault(database.metadata().ip_version, database)
+        except (OSError, *_BROKEN) as error:
+            _log.error("geoip_broken", path=str(file), error=str(error))
+    if 6 in by_version:
+        by_version.setdefault(4, by_version[6])
+    return by_version
+
+
+def _name(part: object) -> str:
+    names = part.get("names") if isinstance(part, Mapping) else None
+    return _part(names, "en")
+
+
+def _part(part: object, key: str) -> str:
+    return _text(part.get(key)) if isinstance(part, Mapping) else ""
+
+
+def _text(value: object) -> str:
+    return value[:MAX_NAME_LENGTH] if isinstance(value, str) else ""
