@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test install lint format bench clean
+.PHONY: help up test install lint format bench load clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,10 @@ format: install ## Rewrite the sources in the project's style
 	$(BIN)/ruff format .
 
 bench: install ## Measure what the project claims
-	@for program in benchmarks/*.py; do PYTHONPATH=. $(BIN)/python "$$program" || exit 1; done
+	@for program in benchmarks/freshness.py benchmarks/redirect.py; do PYTHONPATH=. $(BIN)/python "$$program" || exit 1; done
+
+load: install ## Check every answer under load, of the `make up` that runs
+	@$(BIN)/locust -f benchmarks/locustfile.py --headless -u 50 -r 10 -t 60s $(ARGS)
 
 clean: ## Remove .venv; data in .scanhop stays
 	rm -rf $(VENV)

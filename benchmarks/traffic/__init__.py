@@ -1,0 +1,1 @@
+"""What phones send: their header blocks, and which code is scanned how often."""
