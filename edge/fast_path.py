@@ -422,6 +422,13 @@ class Connection(asyncio.Protocol):
     def _looked_up(self, request: "Request", scan: Scan, found: CachedRoute | None) -> None:
         if self._is_refused:  # the phone has gone
             return
+        try:
+            self._answer_found(request, scan, found)
+        except Exception:
+            self._transport.abort()  # nothing would ever end its wait
+            raise
+
+    def _answer_found(self, request: "Request", scan: Scan, found: CachedRoute | None) -> None:
         redirector = self._shared.redirector
         answer = redirector.answer_unavailable(scan) if found is None else redirector.answer_now(found, scan)
         if answer is None:

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import gc
 import resource
+import sys
 
 WARM_UP_S = 5.0
 GC_THRESHOLDS = (10_000, 20, 50)
@@ -19,7 +20,7 @@ def raise_file_limit() -> int:
     """To what the system allows; how many descriptors this process may have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 def connections_within(descriptors: int, wanted: int) -> int:

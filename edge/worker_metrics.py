@@ -55,6 +55,8 @@ class WorkerMetrics:
         """No more: the successor has taken over, or nobody will."""
         if self._server is not None:
             self._server.close()
+        if self._siblings.own is not None:
+            self._siblings.own.close()
 
     def _end_round(self, _: asyncio.Task[bytes]) -> None:
         self._round = None

@@ -179,6 +179,16 @@ class EdgeWorker:
         self.routes = RouteCache(self.redis)
         self.state = ServerState()
         self._clients: list[Client] = []
+        self._reads = 0
+        self._read_domains = self.edge.follower._read_domains
+        self.edge.follower._read_domains = self._read_domains_observed  # type: ignore[method-assign]
+
+    async def _read_domains_observed(self) -> bool:
+        self._reads += 1
+        try:
+            return await self._read_domains()
+        finally:
+            self._reads -= 1
 
     async def start(self, *, until_connected: bool = True) -> Self:
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
@@ -198,6 +208,8 @@ class EdgeWorker:
         for connection in list(self.edge.connections.open):
             connection._transport.abort()
         await eventually(lambda: not self.edge.connections.open and not self.state.tasks)
+        # Who connects while it is cancelled, or while its pool is closed, may leave a socket open.
+        await eventually(lambda: not self._reads and not self.edge.resolver._tasks)
         self._running.cancel()
         await asyncio.wait([self._running], timeout=WITHIN_S)
         assert self._running.cancelled()

@@ -37,19 +37,21 @@ class _Tally:
 class FullPublication:
     """`on_begin` is called when a publication begins: whatever else Redis held may be gone too."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is read and where it is put
         self,
         completeness: Completeness,
         routes: RouteTable,
         cache: RouteCache,
         publish_domains: Callable[[], Awaitable[object]],
         on_begin: Callable[[], object],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._completeness = completeness
         self._routes = routes
         self._cache = cache
         self._publish_domains = publish_domains
         self._on_begin = on_begin
+        self._clock = clock
         self._pause_s = FIRST_PAUSE_S
         self._not_before = float("-inf")
         self._is_evicting = False
@@ -63,7 +65,7 @@ class FullPublication:
             return
         if standing.is_marked:
             await self._completeness.withdraw_marker()
-        if not standing.may_evict and time.monotonic() >= self._not_before:
+        if not standing.may_evict and self._clock() >= self._not_before:
             await self._publish_with_claim(standing)
 
     def _tell_evictions(self, standing: Standing) -> None:
@@ -84,10 +86,8 @@ class FullPublication:
         try:
             await self._publish(claim, began)
         except StoreError:
-            self._not_before, self._pause_s = (
-                time.monotonic() + self._pause_s,
-                min(2 * self._pause_s, LONGEST_PAUSE_S),
-            )
+            self._not_before = self._clock() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             raise
         finally:
             with suppress(StoreError):
@@ -97,21 +97,21 @@ class FullPublication:
     async def _publish(self, claim: str, began: Standing) -> None:
         _log.info("publishing_everything", run_id=began.run_id)
         self._on_begin()
-        tally, started = _Tally(), time.monotonic()
+        tally, started = _Tally(), self._clock()
         is_whole = await self._put_routes(claim, tally)
         await self._publish_domains()
         is_marked = is_whole and await self._completeness.set_marker(claim, began)
         tell = _log.info if is_marked else _log.warning
         tell(
-            "everything_published" if is_marked else "publication_overtaken_by_a_flush",
+            "everything_published" if is_marked else "publication_in_vain",
             routes=tally.routes,
             written=tally.written,
             unreadable=tally.unreadable,
-            seconds=round(time.monotonic() - started, 3),
+            seconds=round(self._clock() - started, 3),
         )
 
     async def _put_routes(self, claim: str, tally: _Tally) -> bool:
-        """False: what was put at first is gone already."""
+        """False: what was put at first may be gone already."""
         async with aclosing(self._routes.list_batches(BATCH)) as batches:
             async for rows in batches:
                 await self._put_batch(rows, tally)

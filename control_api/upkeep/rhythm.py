@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from scanhop.stores.errors import StoreError
 from scanhop.telemetry.logs import get_logger
 
+RETRY_S = 5.0
+
 _log = get_logger()
 
 Work = Callable[[], Awaitable[None]]
@@ -14,7 +16,7 @@ Work = Callable[[], Awaitable[None]]
 async def every(seconds: float, name: str, work: Work, *, sooner: asyncio.Event | None = None) -> None:
     """At once and then after each pause of `seconds`, or when `sooner` is set. Runs until cancelled.
 
-    What `work` raises beside StoreError ends it.
+    After a failure the pause is RETRY_S at most. What `work` raises beside StoreError ends it.
     """
     sooner = sooner or asyncio.Event()
     in_trouble = False
@@ -30,7 +32,7 @@ async def every(seconds: float, name: str, work: Work, *, sooner: asyncio.Event 
             if in_trouble:
                 _log.info("upkeep_resumed", work=name)
             in_trouble = False
-        await _pause(seconds, sooner)
+        await _pause(min(seconds, RETRY_S) if in_trouble else seconds, sooner)
 
 
 async def _pause(seconds: float, sooner: asyncio.Event) -> None:

@@ -4,7 +4,8 @@ Owns the keys `routes_complete` (the marker), `routes_evictions` and `routes_pub
 - The marker holds the run id of the server that everything was published to. After a restart or a fail-over the
   server has another one, and the marker says nothing.
 - The marker is set in the same step that finds the publisher's claim still there. The claim was made before the first
-  row was read, so nothing was flushed since, and who changes a code after that read publishes it itself.
+  row was read, so nothing was flushed since, and who changes a code after that read publishes it itself. Who finds
+  that a route does not get into Redis takes the marker and the claim away.
 - A server that may evict keys, or has evicted some since, has no marker.
 - The marker is a lease: the worker that sees to it that changes reach Redis renews it. Without a worker it is gone
   after LEASE_S, since a change that the API could not publish would then stay unpublished.
@@ -100,7 +101,7 @@ class Completeness:
         return claim if taken else None
 
     async def keep_claim(self, claim: str) -> bool:
-        """False: Redis was flushed, or the claim ran out. What was published may be gone."""
+        """False: Redis was flushed, a route did not get in, or the claim ran out. Something may be missing."""
         with redis_errors():
             return bool(await self._keep(keys=[ROUTES_PUBLISHER_KEY], args=[claim, CLAIM_S]))
 
@@ -109,7 +110,7 @@ class Completeness:
             await self._give_up(keys=[ROUTES_PUBLISHER_KEY], args=[claim])
 
     async def set_marker(self, claim: str, began: Standing) -> bool:
-        """Everything was published since `began`. False: Redis was flushed or has evicted keys meanwhile."""
+        """Everything was published since `began`. False: the claim is gone, or keys were evicted meanwhile."""
         if (await self.read_standing()).evictions != began.evictions:
             return False
         keys = [ROUTES_PUBLISHER_KEY, ROUTES_COMPLETE_KEY, ROUTES_EVICTIONS_KEY]
@@ -121,5 +122,6 @@ class Completeness:
             return bool(await self._renew(keys=[ROUTES_COMPLETE_KEY], args=[run_id, LEASE_S]))
 
     async def withdraw_marker(self) -> None:
+        """And keep who publishes everything from setting it: something is missing."""
         with redis_errors():
-            await self._redis.delete(ROUTES_COMPLETE_KEY)
+            await self._redis.delete(ROUTES_COMPLETE_KEY, ROUTES_PUBLISHER_KEY)

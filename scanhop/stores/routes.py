@@ -21,19 +21,19 @@ from scanhop.routing.compilation import UncompilableRoute, compile_route
 from scanhop.stores.postgres import Postgres
 from scanhop.stores.redis import Redis, redis_errors
 from scanhop.stores.sql import load_queries
-from scanhop.wire.redis_keys import PUBLISHED_KEY, ROUTES_COMPLETE_KEY, route_key
+from scanhop.wire.redis_keys import PUBLISHED_KEY, ROUTES_COMPLETE_KEY, ROUTES_PUBLISHER_KEY, route_key
 from scanhop.wire.route import Route, encode_route
 
 UNREADABLE = b""
 
 # A value begins with its format (u8) and version (u64). An equal version with other bytes is replaced: another
-# version of this program compiled it, and may have known less of the code. KEYS: the counter, the marker, then a key
-# per value. What cannot be stored (no memory is left) must not leave an older version behind, which readers would go
-# on to believe: the key goes, and the marker with it, so that they ask Postgres.
+# version of this program compiled it, and may have known less of the code. KEYS: the counter, the marker, the claim
+# of who is about to set it, then a key per value. What cannot be stored (no memory is left) must not leave an older
+# version behind, which readers would go on to believe: the key goes, the marker with it, so that they ask Postgres.
 _PUT_IF_NEWER = """
 local written, failure = 0, nil
 for i, value in ipairs(ARGV) do
-    local key, is_newer = KEYS[i + 2], true
+    local key, is_newer = KEYS[i + 3], true
     local held = redis.call('GET', key)
     if held and #held >= 9 then
         local _, version = struct.unpack('>BI8', held)
@@ -44,7 +44,7 @@ for i, value in ipairs(ARGV) do
         local stored = redis.pcall('SET', key, value)
         if stored.err then
             failure = stored
-            redis.pcall('DEL', key, KEYS[2])
+            redis.pcall('DEL', key, KEYS[2], KEYS[3])
         else
             written = written + 1
         end
@@ -120,6 +120,7 @@ class RouteCache:
         keys = [
             PUBLISHED_KEY,
             ROUTES_COMPLETE_KEY,
+            ROUTES_PUBLISHER_KEY,
             *(route_key(route.domain_id, route.code) for route in routes),
         ]
         with redis_errors():

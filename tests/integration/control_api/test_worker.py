@@ -11,20 +11,35 @@ import pytest
 import redis
 
 from control_api.qr_codes.publication import enqueue_publication
+from scanhop.stores.routes import UNREADABLE
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
-from scanhop.wire.redis_keys import route_key
+from scanhop.wire.redis_keys import (
+    DOMAINS_KEY,
+    ROUTES_COMPLETE_KEY,
+    SCANS_DIRTY_KEY,
+    SCANS_PERSISTING_KEY,
+    route_key,
+    scans_key,
+)
+from tests.codes import insert_codes
 from tests.product import eventually
+from tests.redis_server import RedisServer
 from tests.routes import new_id
 
-Start = Callable[[str, str], "subprocess.Popen[bytes]"]
+Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
     running: list[subprocess.Popen[bytes]] = []
 
-    def start_worker(postgres_dsn: str, redis_url: str) -> "subprocess.Popen[bytes]":
-        env = {**os.environ, "SCANHOP_POSTGRES_DSN": postgres_dsn, "SCANHOP_REDIS_URL": redis_url}
+    def start_worker(postgres_dsn: str, redis_url: str, **variables: str) -> "subprocess.Popen[bytes]":
+        env = {
+            **os.environ,
+            "SCANHOP_POSTGRES_DSN": postgres_dsn,
+            "SCANHOP_REDIS_URL": redis_url,
+            **{f"SCANHOP_{name.upper()}": value for name, value in variables.items()},
+        }
         running.append(subprocess.Popen([sys.executable, "-m", "scanhop", "worker"], env=env, stderr=subprocess.PIPE))
         return running[-1]
 
@@ -34,25 +49,103 @@ def start() -> Iterator[Start]:
         process.communicate()
 
 
+def complete(client: "redis.Redis") -> bool:
+    """The marker names the server it is on."""
+    marker = client.get(ROUTES_COMPLETE_KEY)
+    return marker is not None and marker.decode() == client.info("server")["run_id"]
+
+
 async def test_it_publishes_what_was_enqueued_makes_the_salts_and_ends_well(postgres_dsn, redis_url, start):
     connection = await asyncpg.connect(postgres_dsn)
-    workspace, qr_id = new_id(), new_id()
-    await connection.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'w')", workspace)
-    await connection.execute(
-        "INSERT INTO qr_codes (id, workspace_id, domain_id, short_code, name, target_url) "
-        "VALUES ($1, $2, $3, 'jobjob2', 'n', 'https://example.com/')",
-        qr_id,
-        workspace,
-        DEFAULT_DOMAIN_ID,
-    )
-    await enqueue_publication(connection, qr_id)
     worker = start(postgres_dsn, redis_url)
     with redis.Redis.from_url(redis_url) as client:
+        eventually(lambda: complete(client))
+        [qr_id] = await insert_codes(postgres_dsn, ["jobjob2"])
+        await enqueue_publication(connection, qr_id)
         eventually(lambda: client.exists(route_key(DEFAULT_DOMAIN_ID, "jobjob2")) == 1)
     assert await connection.fetchval("SELECT count(*) FROM visitor_salts") == 2
     await connection.close()
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(15) == 0
+
+
+async def test_it_publishes_everything_and_again_after_a_flush(postgres_dsn, redis_url, start):
+    codes = [f"code{number}" for number in range(1200)]
+    await insert_codes(postgres_dsn, codes)
+    start(postgres_dsn, redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        for _ in range(2):
+            eventually(lambda: complete(client))
+            assert client.exists(*(route_key(DEFAULT_DOMAIN_ID, code) for code in codes)) == len(codes)
+            assert client.exists(DOMAINS_KEY) == 1
+            client.flushall()
+
+
+async def test_a_code_without_a_readable_row_is_left_to_postgres_and_its_job_kept_as_failed(
+    postgres_dsn, redis_url, start
+):
+    start(postgres_dsn, redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        eventually(lambda: complete(client))
+        [qr_id] = await insert_codes(postgres_dsn, ["broken2"], target_url=None)
+        connection = await asyncpg.connect(postgres_dsn)
+        await enqueue_publication(connection, qr_id)
+        await connection.close()
+        eventually(lambda: client.get(route_key(DEFAULT_DOMAIN_ID, "broken2")) == UNREADABLE)
+        assert complete(client)
+
+
+async def test_it_persists_counts_and_brings_them_back_after_a_flush(postgres_dsn, redis_url, clickhouse_url, start):
+    [qr_id] = await insert_codes(postgres_dsn, ["limited"], max_scans=9)
+    start(postgres_dsn, redis_url, clickhouse_url=clickhouse_url)
+    counter = scans_key(qr_id.bytes)
+    with redis.Redis.from_url(redis_url) as client:
+        eventually(lambda: client.get(counter) == b"0")
+        client.set(counter, 7)
+        client.sadd(SCANS_DIRTY_KEY, qr_id.hex)
+        eventually(lambda: not client.exists(SCANS_DIRTY_KEY, SCANS_PERSISTING_KEY))
+        client.flushall()
+        eventually(lambda: client.get(counter) == b"7")
+
+
+async def test_a_code_that_is_given_a_limit_gets_a_counter(postgres_dsn, redis_url, start):
+    [qr_id] = await insert_codes(postgres_dsn, ["limited"])
+    start(postgres_dsn, redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        eventually(lambda: complete(client))
+        assert not client.exists(scans_key(qr_id.bytes))
+        connection = await asyncpg.connect(postgres_dsn)
+        await connection.execute("UPDATE qr_codes SET max_scans = 5, version = 2 WHERE id = $1", qr_id)
+        await enqueue_publication(connection, qr_id)
+        await connection.close()
+        eventually(lambda: client.get(scans_key(qr_id.bytes)) == b"0")
+
+
+async def test_a_route_that_does_not_get_into_redis_withdraws_the_marker(postgres_dsn, start, tmp_path):
+    with RedisServer(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
+        start(postgres_dsn, server.url)
+        eventually(lambda: complete(client))
+        client.config_set("maxmemory", 1)
+        [qr_id] = await insert_codes(postgres_dsn, ["nomemory"])
+        connection = await asyncpg.connect(postgres_dsn)
+        await enqueue_publication(connection, qr_id)
+        await connection.close()
+        eventually(lambda: not client.exists(ROUTES_COMPLETE_KEY))
+        client.config_set("maxmemory", 0)
+        eventually(lambda: complete(client))
+        assert client.exists(route_key(DEFAULT_DOMAIN_ID, "nomemory")) == 1
+
+
+async def test_a_redis_that_is_killed_is_waited_for_and_published_to(postgres_dsn, start, tmp_path):
+    await insert_codes(postgres_dsn, ["menu"])
+    with RedisServer(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
+        worker = start(postgres_dsn, server.url)
+        eventually(lambda: complete(client))
+        server.kill()
+        server.start()
+        eventually(lambda: complete(client))
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(15) == 0
 
 
 async def test_a_job_that_can_never_succeed_is_kept_as_failed_and_ends_nothing(postgres_dsn, redis_url, start):

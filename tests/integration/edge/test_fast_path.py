@@ -365,7 +365,7 @@ async def slow_redis(tmp_path):
 
 
 @pytest.fixture
-async def waiting(new_worker, slow_redis) -> EdgeWorker:
+async def waiting(slow_redis, new_worker) -> EdgeWorker:
     """A worker whose look-ups do not end before `slow_redis.resume()`."""
     worker = await new_worker(redis=slow_redis.url, postgres=AWAY_POSTGRES, redis_timeout_s=WITHIN_S)
     await worker.publish(target_url="https://example.com/hot")

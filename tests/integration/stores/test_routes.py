@@ -1,6 +1,5 @@
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -12,6 +11,7 @@ from scanhop.stores.routes import UNREADABLE, RouteCache, RouteTable, Unreadable
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
 from scanhop.wire.redis_keys import PUBLISHED_KEY, ROUTES_COMPLETE_KEY, route_key
 from scanhop.wire.route import decode_route
+from tests.codes import insert_codes, run
 from tests.routes import new_id, new_route
 
 
@@ -138,20 +138,8 @@ async def test_a_redis_that_is_away_is_unavailable():
 
 
 async def test_every_row_is_listed_in_batches_and_bad_ones_beside_them(postgres_dsn):
-    connection = await asyncpg.connect(postgres_dsn)
-    workspace = new_id()
-    await connection.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'w')", workspace)
-    await connection.executemany(
-        "INSERT INTO qr_codes (id, workspace_id, domain_id, short_code, name, target_url) "
-        "VALUES ($1, $2, $3, $4, 'n', $5)",
-        [
-            (new_id(), workspace, DEFAULT_DOMAIN_ID, f"code{number}", None if number == 7 else "https://example.com/")
-            for number in range(25)
-        ],
-    )
-    bad_id = await connection.fetchval("SELECT id FROM qr_codes WHERE short_code = 'code7'")
-    good_id = await connection.fetchval("SELECT id FROM qr_codes WHERE short_code = 'code8'")
-    await connection.close()
+    ids = await insert_codes(postgres_dsn, [f"code{number}" for number in range(25)])
+    await run(postgres_dsn, "UPDATE qr_codes SET target_url = NULL WHERE id = $1", ids[7])
     postgres = Postgres(postgres_dsn, max_connections=1, command_timeout_s=5)
     table = RouteTable(postgres)
     try:
@@ -162,8 +150,8 @@ async def test_every_row_is_listed_in_batches_and_bad_ones_beside_them(postgres_
         [bad] = [row for batch in batches for row in batch.unreadable]
         assert (UUID(bytes=bad.domain_id), bad.code) == (DEFAULT_DOMAIN_ID, "code7")
         assert "target_url" in bad.reason
-        assert await table.find_unreadable_row(bad_id) == bad
-        assert await table.find_unreadable_row(good_id) is None
+        assert await table.find_unreadable_row(ids[7]) == bad
+        assert await table.find_unreadable_row(ids[8]) is None
         assert await table.find_unreadable_row(new_id()) is None
     finally:
         await postgres.close()

@@ -2,15 +2,14 @@ import asyncio
 import subprocess
 import sys
 
-import asyncpg
 import pytest
 
 from scanhop.stores.errors import StoreUnavailable
 from scanhop.stores.postgres import Postgres
 from scanhop.stores.redis import open_redis
 from scanhop.stores.scan_counters import Count, ScanCounters, ScanCountTable
-from scanhop.wire.ids import DEFAULT_DOMAIN_ID
 from scanhop.wire.redis_keys import SCANS_DIRTY_KEY, SCANS_PERSISTING_KEY, scans_key
+from tests.codes import insert_codes
 from tests.routes import new_id
 
 PROCESSES = 8
@@ -49,17 +48,7 @@ async def postgres(postgres_dsn):
 
 async def add_codes(postgres_dsn, number, **columns):
     """The ids of new codes, as bytes."""
-    connection = await asyncpg.connect(postgres_dsn)
-    workspace, ids = new_id(), [new_id() for _ in range(number)]
-    await connection.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'w')", workspace)
-    names = "".join(f", {name}" for name in columns)
-    values = "".join(f", ${place}" for place in range(5, 5 + len(columns)))
-    await connection.executemany(
-        "INSERT INTO qr_codes (id, workspace_id, domain_id, short_code, name, target_url"
-        f"{names}) VALUES ($1, $2, $3, $4, 'n', 'https://example.com/'{values})",
-        [(qr_id, workspace, DEFAULT_DOMAIN_ID, qr_id.hex, *columns.values()) for qr_id in ids],
-    )
-    await connection.close()
+    ids = await insert_codes(postgres_dsn, [new_id().hex for _ in range(number)], **columns)
     return [qr_id.bytes for qr_id in ids]
 
 
