@@ -16,7 +16,8 @@ Work = Callable[[], Awaitable[None]]
 async def every(seconds: float, name: str, work: Work, *, sooner: asyncio.Event | None = None) -> None:
     """At once and then after each pause of `seconds`, or when `sooner` is set. Runs until cancelled.
 
-    After a failure the pause is RETRY_S at most. What `work` raises beside StoreError ends it.
+    After a failure the pause is RETRY_S at most. What `work` raises beside StoreError ends it. A cancellation that
+    `work` swallows (a client's `asyncio.wait_for` may, on Python 3.11) ends it after that turn.
     """
     sooner = sooner or asyncio.Event()
     in_trouble = False
@@ -32,11 +33,19 @@ async def every(seconds: float, name: str, work: Work, *, sooner: asyncio.Event 
             if in_trouble:
                 _log.info("upkeep_resumed", work=name)
             in_trouble = False
+        if _is_cancelled():
+            return
         await _pause(min(seconds, RETRY_S) if in_trouble else seconds, sooner)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _pause(seconds: float, sooner: asyncio.Event) -> None:
     try:
-        await asyncio.wait_for(sooner.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await sooner.wait()
     except TimeoutError:
         return

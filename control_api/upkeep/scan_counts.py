@@ -2,9 +2,11 @@
 
 A limited code is one with a limit, or with a rule on the number of its scans. Its counter stands at the largest of
 what Redis counts, what Postgres has of it, and what ClickHouse knows: scans that were answered while Redis was away,
-or before the code was limited. Without ClickHouse the other two decide, and the next round mends it.
+or before the code was limited. Without ClickHouse the other two decide; it is left alone for AWAY_S, and a later
+round mends the counters.
 """
 
+import time
 from collections.abc import Sequence
 
 from control_api.upkeep.counted_scans import CountedScans
@@ -14,6 +16,7 @@ from scanhop.telemetry.logs import get_logger
 
 PERSIST_BATCH = 1000
 RAISE_BATCH = 200
+AWAY_S = 30.0
 
 _log = get_logger()
 
@@ -25,6 +28,7 @@ class ScanCounts:
         self._counters = counters
         self._table = table
         self._counted = counted
+        self._ask_from = float("-inf")
 
     async def persist(self) -> None:
         """Every counter that moved. Raises StoreError; what was not persisted is so the next time."""
@@ -38,11 +42,9 @@ class ScanCounts:
 
     async def raise_all(self) -> None:
         """Every limited code's counter, where it is missing or too low. Raises StoreError."""
-        after, raised, counted = bytes(16), 0, self._counted
+        after, raised = bytes(16), 0
         while codes := await self._table.list_limited(after, RAISE_BATCH):
-            scans = await _count(counted, codes)
-            counted = counted if scans is not None else None
-            raised += await self._raise(codes, scans or {})
+            raised += await self._raise(codes)
             after = codes[-1].qr_id
         if raised:
             _log.info("scan_counters_raised", counters=raised)
@@ -51,20 +53,21 @@ class ScanCounts:
         """The counter of a code that may just have become a limited one. Raises StoreError."""
         code = await self._table.find_limited(qr_id)
         if code is not None:
-            await self._raise([code], await _count(self._counted, [code]) or {})
+            await self._raise([code])
 
-    async def _raise(self, codes: Sequence[LimitedCode], counted: dict[bytes, int]) -> int:
+    async def _raise(self, codes: Sequence[LimitedCode]) -> int:
+        counted = await self._count(codes)
         return await self._counters.raise_many(
             [(code.qr_id, max(code.scans, counted.get(code.qr_id, 0))) for code in codes]
         )
 
-
-async def _count(counted: CountedScans | None, codes: Sequence[LimitedCode]) -> dict[bytes, int] | None:
-    """None: ClickHouse cannot be asked."""
-    if counted is None:
-        return None
-    try:
-        return await counted.count(codes)
-    except StoreError as error:
-        _log.warning("scan_counters_without_clickhouse", codes=len(codes), error=str(error))
-        return None
+    async def _count(self, codes: Sequence[LimitedCode]) -> dict[bytes, int]:
+        """What ClickHouse says; nothing where it cannot be asked."""
+        if self._counted is None or time.monotonic() < self._ask_from:
+            return {}
+        try:
+            return await self._counted.count(codes)
+        except StoreError as error:
+            self._ask_from = time.monotonic() + AWAY_S
+            _log.warning("scan_counters_without_clickhouse", error=str(error))
+            return {}

@@ -200,12 +200,14 @@ async def test_a_full_batch_is_asked_of_clickhouse_at_once(clickhouse, clickhous
     assert await CountedScans(clickhouse).count(codes) == {ids[17]: 9}
 
 
-async def test_without_clickhouse_postgres_decides(counters, table, redis, postgres_dsn):
+async def test_without_clickhouse_postgres_decides(counters, table, postgres_dsn, monkeypatch, capsys):
+    monkeypatch.setattr(scan_counts, "RAISE_BATCH", 1)
     ids = await new_codes(postgres_dsn, 3, max_scans=100)
     away = ClickHouse(AWAY_CLICKHOUSE, timeout_s=1)
     await table.persist([(qr_id, 6) for qr_id in ids])
     await ScanCounts(counters, table, CountedScans(away)).raise_all()
     assert [await counters.read(qr_id) for qr_id in ids] == [6, 6, 6]
+    assert capsys.readouterr().out.count("scan_counters_without_clickhouse") == 1
     await away.close()
 
 

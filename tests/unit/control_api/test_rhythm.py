@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 
 import pytest
 
@@ -58,3 +59,31 @@ async def test_work_is_done_sooner_when_asked_even_while_it_is_under_way():
 
     with pytest.raises(ZeroDivisionError):
         await every(LONG_S, "work", work, sooner=sooner)
+
+
+async def test_a_cancellation_that_the_work_swallows_ends_it_all_the_same():
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(LONG_S)
+
+    task = asyncio.create_task(every(LONG_S, "work", work))
+    await begun.wait()
+    task.cancel()
+    await task
+
+
+async def test_a_pause_can_be_cancelled():
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+
+    task = asyncio.create_task(every(LONG_S, "work", work))
+    await begun.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
