@@ -14,6 +14,7 @@ import time
 
 from edge.domains import Domains
 from edge.resolver import UNTRACKED_TTL_S, Resolver
+from scanhop.stores.cancellation import is_cancelled
 from scanhop.stores.domains import DomainCache, DomainTable
 from scanhop.stores.errors import StoreError
 from scanhop.stores.routes import RouteCache
@@ -81,8 +82,7 @@ class RouteFollower:
         while True:
             self._must_read.clear()
             pause = REREAD_S if await self._read_domains() else RETRY_S
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():  # redis-py on Python 3.11 may swallow it (asyncio.wait_for)
+            if is_cancelled():
                 raise asyncio.CancelledError
             try:
                 async with asyncio.timeout(pause):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from scanhop.stores.cancellation import is_cancelled
 from scanhop.stores.errors import StoreError
 from scanhop.telemetry.logs import get_logger
 
@@ -33,14 +34,9 @@ async def every(seconds: float, name: str, work: Work, *, sooner: asyncio.Event 
             if in_trouble:
                 _log.info("upkeep_resumed", work=name)
             in_trouble = False
-        if _is_cancelled():
+        if is_cancelled():
             return
         await _pause(min(seconds, RETRY_S) if in_trouble else seconds, sooner)
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def _pause(seconds: float, sooner: asyncio.Event) -> None:

@@ -56,7 +56,8 @@ return redis.call('EXPIRE', KEYS[1], ARGV[2])
 
 @dataclass(frozen=True)
 class Standing:
-    """What Redis says of itself. `evictions`: keys it dropped for want of memory since it, or its count, began."""
+    """What Redis says of itself. `evictions`: keys it dropped for want of memory since it, or its count, began.
+    `has_evicted_since`: since the marker was set; so it is where the note of that count was dropped itself."""
 
     run_id: str
     evictions: int
@@ -90,7 +91,7 @@ class Completeness:
             evictions=evictions,
             may_evict=memory.get("maxmemory", 0) > 0 and memory.get("maxmemory_policy") != "noeviction",
             is_marked=marker == run_id.encode(),
-            has_evicted_since=evictions_then is not None and int(evictions_then) != evictions,
+            has_evicted_since=evictions_then is None or int(evictions_then) != evictions,
         )
 
     async def claim(self) -> str | None:

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from scanhop.stores.cancellation import is_cancelled
 from scanhop.stores.redis import new_connection
 from scanhop.telemetry.logs import get_logger
 from scanhop.wire.redis_keys import DOMAINS_KEY, PUBLISHED_KEY, ROUTE_PREFIX, parse_route_key
@@ -67,6 +68,8 @@ class Invalidations:
             except* (RedisError, OSError, TimeoutError) as group:
                 if session.was_alive or pause_s == FIRST_PAUSE_S:
                     _log.warning("invalidations_lost", error=_describe(group))
+            if is_cancelled():
+                raise asyncio.CancelledError
             pause_s = FIRST_PAUSE_S if session.was_alive else min(2 * pause_s, LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)
 

@@ -6,7 +6,7 @@ from scanhop.stores.completeness import CLAIM_S, LEASE_S, Completeness
 from scanhop.stores.errors import StoreUnavailable
 from scanhop.stores.redis import open_redis
 from scanhop.stores.routes import RouteCache
-from scanhop.wire.redis_keys import ROUTES_COMPLETE_KEY, ROUTES_PUBLISHER_KEY
+from scanhop.wire.redis_keys import ROUTES_COMPLETE_KEY, ROUTES_EVICTIONS_KEY, ROUTES_PUBLISHER_KEY
 from tests.redis_server import RedisServer
 from tests.routes import new_route
 
@@ -117,9 +117,16 @@ async def test_a_server_that_has_evicted_keys_since_is_not_complete_even_if_it_n
     await redis.config_set("maxmemory", "0")
     assert (await redis.info("stats"))["evicted_keys"] > 0
     await redis.set(ROUTES_COMPLETE_KEY, began.run_id)
+    await redis.set(ROUTES_EVICTIONS_KEY, began.evictions)
     assert (await completeness.read_standing()).has_evicted_since
     assert not await is_complete(completeness)
     assert not await completeness.set_marker(claim, began)
+
+
+async def test_a_marker_whose_count_of_evictions_was_evicted_says_nothing(redis):
+    completeness = await complete(redis)
+    await redis.delete(ROUTES_EVICTIONS_KEY)
+    assert not await is_complete(completeness)
 
 
 async def test_a_route_that_finds_no_memory_takes_the_marker_and_the_claim(redis):

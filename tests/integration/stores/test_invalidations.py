@@ -250,3 +250,22 @@ async def test_a_listener_that_fails_is_not_hidden(server, redis):
     with pytest.raises(ExceptionGroup) as raised:
         await task
     assert raised.group_contains(ZeroDivisionError)
+
+
+async def test_who_is_cancelled_ends_though_the_connection_breaks_at_that_moment(server, monkeypatch):
+    """A TaskGroup raises its tasks' errors in the place of its own cancellation."""
+    read = invalidations._Session._read
+
+    async def break_when_cancelled(session):
+        try:
+            await read(session)
+        except asyncio.CancelledError:
+            raise ConnectionError from None
+
+    monkeypatch.setattr(invalidations._Session, "_read", break_when_cancelled)
+    diary = Diary()
+    task = asyncio.create_task(Invalidations(server.url).follow(diary))
+    await diary.heard("connected")
+    task.cancel()
+    await asyncio.wait([task], timeout=WITHIN_S)
+    assert task.cancelled()
