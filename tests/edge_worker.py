@@ -20,10 +20,12 @@ from scanhop.client_facts.device import DeviceReader
 from scanhop.client_facts.geo import GeoReader
 from scanhop.client_facts.request_facts import FactReaders
 from scanhop.spool import BoundedWriter, SpoolLimits, SpoolWriter
+from scanhop.stores.domains import DomainCache
 from scanhop.stores.invalidations import Invalidations
 from scanhop.stores.postgres import Postgres
 from scanhop.stores.redis import open_redis
 from scanhop.stores.routes import RouteCache
+from scanhop.wire.domains import Domain
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
 from scanhop.wire.redis_keys import ROUTES_COMPLETE_KEY
 from scanhop.wire.route import Route
@@ -259,6 +261,14 @@ class EdgeWorker:
         route = new_route(**fields)
         assert await self.routes.put_if_newer(route)
         return route
+
+    async def put_domains(self, domains: Sequence[Domain], version: int) -> None:
+        await DomainCache(self.redis).put_domains(domains, version)
+
+    async def until_domains(self, domains: Sequence[Domain]) -> None:
+        """Until this worker goes by them."""
+        hosts = {domain.host.encode() for domain in domains}
+        await eventually(lambda: self.edge.domains.custom.keys() == hosts)
 
     async def complete(self) -> None:
         """Redis says that it holds every route."""

@@ -285,11 +285,11 @@ class Pair:
         self.recorded: Counter[object] = Counter()
 
     async def open(self) -> None:
+        publisher = self.workers[0]
+        await publisher.put_domains([FOLDING, EXACT], 1)
         for worker in self.workers:
             await worker.start()
-            worker.edge.domains.replace([FOLDING, EXACT])
-            worker.edge.follower._domain_cache.find_domains = self._domains  # type: ignore[method-assign]
-        publisher = self.workers[0]
+            await worker.until_domains([FOLDING, EXACT])
         for code, fields in CODES.items():
             await publisher.publish(code=code, **fields)
         for domain, code in ON_CUSTOM:
@@ -299,9 +299,6 @@ class Pair:
         self.asked = [Asked(worker) for worker in self.workers]
         for asked in self.asked:
             asked.new_scans()
-
-    async def _domains(self) -> list[Domain]:
-        return [FOLDING, EXACT]
 
     async def compare(self, data: bytes) -> None:
         for _ in range(3):

@@ -222,11 +222,13 @@ async def test_a_remembered_request_is_another_one_for_another_host(stocked):
     for _ in range(3):
         assert (await stocked.ask(elsewhere)).location == "https://example.com/hot"
         assert (await stocked.ask(get())).location == "https://example.com/hot"
-    stocked.edge.domains.replace([domain])
+    await stocked.put_domains([domain], 1)
+    await stocked.until_domains([domain])
     for _ in range(3):
         assert (await stocked.ask(elsewhere)).location == "https://example.com/custom"
         assert (await stocked.ask(get())).location == "https://example.com/hot"
-    stocked.edge.domains.replace([])
+    await stocked.put_domains([], 2)
+    await stocked.until_domains([])
     for _ in range(3):
         assert (await stocked.ask(elsewhere)).location == "https://example.com/hot"
 
