@@ -5,8 +5,8 @@ code that is not there is looked up, and the connection waits. Everything else i
 which calls the same Redirector: the two ways are held to the same answers and records by a differential test.
 
 Invariants:
-- A scan is in the spool before its answer leaves: answers wait in the Outbox until the tick's records were written,
-  by one write(2) for all connections.
+- A scan is in the spool before its answer leaves: answers wait in the Outbox until the records were written, by one
+  write(2) for all connections.
 - Answers leave in the order of the requests. While one waits, those behind it on the same connection are not read.
 - Nothing a client does holds more than a bound: MAX_HEAD and MAX_BODY of a request, MAX_REST of what follows it,
   PIPELINE requests at once, the transport's write buffer of answers that it does not take, HEAD_S for a request to
@@ -60,6 +60,7 @@ MAX_CONNECTIONS = 10_000
 PIPELINE = 64
 MAX_REST = 2 * MAX_HEAD
 MAX_BODY = 1024
+ENOUGH = 64
 MAX_HOT_LINES = 16_384
 MAX_HOT_LINE = 256
 LINGER_S = 1.0
@@ -75,7 +76,10 @@ Item = tuple[asyncio.Transport, CachedRoute | None, bytes, bytes, bytes]
 
 
 class Outbox:
-    """The answers of one tick of the loop, in the order of the requests: they leave once its scans are in the spool.
+    """Answers, in the order of the requests: they leave once their scans are in the spool.
+
+    Handing scans over to the spool costs the same for one as for many. So while each look at the sockets brings more
+    requests, the answers wait for the next look, until ENOUGH wait; nobody waits for a request that does not come.
 
     An item is a scan whose answer was ready (transport, code, peer, headers, rest of the answer's head), or anything
     else as (transport, None, bytes, b"", b""), recorded already or no scan.
@@ -86,16 +90,39 @@ class Outbox:
         self._call_soon = loop.call_soon
         self._items: list[Item] = []
         self._closing: list[Callable[[], None]] = []
+        self._seen = 0
+        self._is_looking = False
         self.ready_scans = 0
 
     def send(self, item: Item) -> None:
-        if not self._items:
-            self._call_soon(self._leave)
+        if not self._is_looking:
+            self._look_soon()
         self._items.append(item)
 
     def then(self, close: Callable[[], None]) -> None:
         """What ends a connection once its last answer was written."""
+        if not self._is_looking:
+            self._look_soon()
         self._closing.append(close)
+
+    def hurry(self) -> None:
+        """What waits leaves before anything that is called soon from now on."""
+        self._seen = ENOUGH
+
+    def _look_soon(self) -> None:
+        self._is_looking = True
+        self._seen = 0
+        self._call_soon(self._look)
+
+    def _look(self) -> None:
+        """Called behind each look at the sockets."""
+        waiting = len(self._items)
+        if self._seen < waiting < ENOUGH:
+            self._seen = waiting
+            self._call_soon(self._look)
+        else:
+            self._is_looking = False
+            self._leave()
 
     def _leave(self) -> None:
         items, self._items = self._items, []
@@ -267,10 +294,10 @@ class Connection(asyncio.Protocol):
         """Of a usual scan all is here: one whole request, whose line and headers were seen before."""
         if self._is_free:
             shared = self._shared
-            line_end = data.find(_CRLF)
-            found = shared.hot_lines.get(data[:line_end])
+            line, _, raw = data.partition(_CRLF)
+            found = shared.hot_lines.get(line)
             if found is not None and shared.now < found.stale_at:
-                block = shared.blocks.get(data[line_end:]) or shared.reader.find_forwarded(data[line_end:])
+                block = shared.blocks.get(raw) or shared.reader.find_forwarded(raw)
                 if block is not None:
                     framing = block.framing
                     if framing.is_usual and framing.host not in shared.custom_hosts:
@@ -338,7 +365,7 @@ class Connection(asyncio.Protocol):
         if end - start > MAX_HEAD:
             raise BadHead(431, "the head is too long")
         shared = self._shared
-        text, raw = data[start:line_end], data[line_end:end]
+        text, raw = data[start:line_end], data[line_end + 2 : end]
         block = shared.reader.read_block(raw)
         known = shared.lines.get(text)
         if known is None or block.framing.host in shared.custom_hosts:
@@ -454,7 +481,7 @@ class Connection(asyncio.Protocol):
 
     def _close_soon(self) -> None:
         """Behind what is in the outbox."""
-        self._shared.loop.call_soon(self._transport.close)
+        self._shared.outbox.then(self._transport.close)
 
     def _close_after_answer(self) -> None:
         self._stop_reading()
@@ -514,6 +541,7 @@ class Connection(asyncio.Protocol):
         cycle.body += body
         cycle.more_body = False
         cycle.message_event.set()
+        self._shared.outbox.hurry()  # the application's answer comes behind those of earlier requests
         task = self._shared.loop.create_task(cycle.run_asgi(self._shared.app))  # type: ignore[arg-type]
         tasks = self._shared.server_state.tasks
         tasks.add(task)

@@ -44,7 +44,7 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
 _HOST = re.compile(rb"([A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FORWARDING = (b"x-forwarded-for", b"forwarded")
-_FORWARDED_FOR = (b"\r\nX-Forwarded-For:", b"\r\nx-forwarded-for:")
+_FORWARDED_FOR = (b"X-Forwarded-For:", b"x-forwarded-for:")
 _VALUE_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte > 31 and byte != 127))
 _FRAMING = (b"host", b"connection", b"content-length", b"transfer-encoding", b"expect")
 
@@ -98,7 +98,7 @@ class HeadReader:
         self.blocks = self._blocks.entries
 
     def read_block(self, raw: bytes) -> HeaderBlock:
-        """`raw`: from the CRLF before the first header line to the empty line. Raises BadHead."""
+        """`raw`: the header lines and the empty line behind them. Raises BadHead."""
         return self.blocks.get(raw) or self.find_forwarded(raw) or self._read_lines(raw)
 
     def find_forwarded(self, raw: bytes) -> HeaderBlock | None:
@@ -107,10 +107,10 @@ class HeadReader:
         Whatever follows the empty line is none of a block: then nothing is found.
         """
         for name in _FORWARDED_FOR:
-            start = raw.find(name)
+            start = _find_line(raw, name)
             if start >= 0:
-                end = raw.find(b"\r\n", start + 2)
-                others = self.blocks.get(raw[:start] + raw[end:])
+                end = raw.find(b"\r\n", start)
+                others = self.blocks.get(raw[:start] + raw[end + 2 :])
                 value = raw[start + len(name) : end]
                 is_behind_the_block = end > len(raw) - 4
                 if others is None or is_behind_the_block or len(value) > MAX_REMEMBERED_LINE:
@@ -124,7 +124,7 @@ class HeadReader:
     def _read_lines(self, raw: bytes) -> HeaderBlock:
         if len(raw) > MAX_HEAD:
             raise BadHead(431, "the head is too long")
-        lines = raw[2:-4].split(b"\r\n") if len(raw) > 4 else []
+        lines = _split_lines(raw)
         if len(lines) > MAX_HEADERS:
             raise BadHead(431, "too many headers")
         remembered = self._lines.entries
@@ -142,7 +142,7 @@ class HeadReader:
         if not new:
             self._blocks.store(raw, block)
         elif len(new) == 1 and new[0].partition(b":")[0].lower() == b"x-forwarded-for":
-            others = b"".join([b"\r\n" + line for line in lines if line is not new[0]]) + b"\r\n\r\n"
+            others = b"".join([line + b"\r\n" for line in lines if line is not new[0]]) + b"\r\n"
             headers = b"".join([said.encoded for said in known if said is not None])
             self._blocks.store(others, HeaderBlock(block.framing, headers))
 
@@ -266,10 +266,22 @@ def check_unfinished(data: bytes) -> None:
         raise BadHead(400, "a line ends without CR")
 
 
+def _split_lines(raw: bytes) -> list[bytes]:
+    return raw[:-4].split(b"\r\n") if len(raw) > 2 else []
+
+
+def _find_line(raw: bytes, name: bytes) -> int:
+    """Where the first line begins that begins with `name`; -1: there is none."""
+    if raw.startswith(name):
+        return 0
+    before = raw.find(b"\r\n" + name)
+    return before if before < 0 else before + 2
+
+
 def parse_headers(raw: bytes) -> list[tuple[bytes, bytes]]:
     """Of a block that was read without error: names in lower case, as ASGI wants them."""
     pairs = []
-    for line in raw[2:-4].split(b"\r\n") if len(raw) > 4 else []:
+    for line in _split_lines(raw):
         name, _, value = line.partition(b":")
         pairs.append((name.lower(), value.strip(b" \t")))
     return pairs

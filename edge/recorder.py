@@ -48,16 +48,16 @@ class Recorder:
         """The same for the scans of one tick whose answer was ready, of items (any, code, peer, headers, any); they
         share the time. An item without a code is none. How many there were."""
         at_ns = self._spool.now_ns()
-        events: dict[tuple[int, int], bytes] = {}
+        event, of_outcome, of_length = b"", None, -1  # most scans of a tick have the same
         payloads = []
         for _, found, peer, headers, _ in items:
             if found is None:
                 continue
             outcome = found.answer.outcome  # type: ignore[union-attr]
+            if outcome is not of_outcome or len(peer) != of_length:
+                of_outcome, of_length = outcome, len(peer)
+                event = encode_event(at_ns, outcome, of_length)
             self.scans[outcome] += 1
-            event = events.get((outcome, len(peer)))
-            if event is None:
-                event = events[outcome, len(peer)] = encode_event(at_ns, outcome, len(peer))
             payloads.append(b"".join((found.prefix, event, peer, NOTHING_CHOSEN, headers)))
         if payloads:
             self._spool.append_all(payloads, at_ns=at_ns)

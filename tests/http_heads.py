@@ -39,8 +39,8 @@ def phone(target: bytes = b"/r/abc2345", *lines: bytes) -> bytes:
 
 def read(reader: HeadReader, data: bytes) -> tuple[RequestLine, HeaderBlock]:
     """`data` is one whole head. Raises BadHead."""
-    line_end = data.find(b"\r\n")
-    line, block = parse_request_line(data[:line_end]), reader.read_block(data[line_end:])
+    text, _, raw = data.partition(b"\r\n")
+    line, block = parse_request_line(text), reader.read_block(raw)
     check_framing(line, block.framing)
     return line, block
 
