@@ -44,8 +44,11 @@ _REFUSALS = {
 }
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """`head`: the status line and the headers up to the last one's value; then `value`, the date, and `body`."""
+class Answer(msgspec.Struct, gc=False):
+    """`head`: the status line and the headers up to the last one's value; then `value`, the date, and `body`.
+
+    Many phones share one: it is never changed.
+    """
 
     status: int
     outcome: Outcome
@@ -79,8 +82,8 @@ class Answers:
         if decision.location is None:
             return self._page(decision)
         # As it is: a target was serialised and checked when it was written, and again when its route was compiled.
-        status = 303 if after_post else decision.http_status
-        return Answer(status, decision.outcome, _redirect_head(status), decision.location.encode("ascii"))
+        status, head = _redirect(303 if after_post else decision.http_status)
+        return Answer(status, decision.outcome, head, decision.location.encode("ascii"))
 
     def locked(self, problem: str | None, status: int = 200) -> Answer:
         """The form that asks for the password; `problem` says what was wrong with the last try."""
@@ -93,7 +96,8 @@ class Answers:
         """An unknown code, or a path that is none: the domain's own page where it names one."""
         if url is None:
             return self._not_found
-        return Answer(302, Outcome.UNKNOWN, _redirect_head(302), url.encode("ascii"))
+        status, head = _redirect(302)
+        return Answer(status, Outcome.UNKNOWN, head, url.encode("ascii"))
 
     def short_not_found(self) -> Answer:
         return self._short_not_found
@@ -130,10 +134,13 @@ def refusal(status: int) -> Answer:
 
 
 @lru_cache(8)
-def _redirect_head(status: int) -> bytes:
-    """A permanent redirect may be kept for half a minute, so that an edit still takes effect."""
+def _redirect(status: int) -> tuple[int, bytes]:
+    """The status, as one object for all, and the head. A permanent redirect may be kept for half a minute, so that an
+    edit still takes effect."""
     cache = "private, max-age=30" if status in _PERMANENT else "private, no-store"
-    return _head(status, f"Cache-Control: {cache}", "X-Robots-Tag: noindex", "Content-Length: 0", "Location: ")
+    return status, _head(
+        status, f"Cache-Control: {cache}", "X-Robots-Tag: noindex", "Content-Length: 0", "Location: "
+    )
 
 
 @lru_cache(64)

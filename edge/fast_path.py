@@ -134,8 +134,7 @@ class Outbox:
                 if found is None:
                     transport.write(data)
                 else:
-                    answer = found.answer
-                    transport.write(b"".join((answer.head, answer.value, tail, answer.body)))  # type: ignore[union-attr]
+                    transport.write(b"".join((found.head, found.value, tail, found.body)))
             except RuntimeError:  # closed meanwhile: the others' answers leave all the same
                 continue
         for close in closing:
@@ -197,7 +196,7 @@ class Connections:
         line = request.line
         if found.is_unknown or not scanned.is_on_default_domain or line.host or len(request.text) > MAX_HOT_LINE:
             return
-        if found.answer is None:
+        if not found.is_ready:
             self._lines.store(request.text, (line, scanned))
         elif line.method == b"GET" and not line.is_http_10:
             self._hot_lines.store(request.text, found)

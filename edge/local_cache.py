@@ -4,35 +4,49 @@ A hit never renews an entry. Known and unknown codes are kept apart, so that a f
 one out. At its bound a part drops the entry that was stored first. A key is the domain's id (16 bytes) and the code.
 """
 
-import msgspec
-
 from edge.answers import Answer
 from edge.bounded_map import BoundedMap
 from scanhop.wire.route import Route
+from scanhop.wire.scan_record import Outcome
 
 MAX_KNOWN = 200_000
 MAX_UNKNOWN = 20_000
 DOMAIN_ID_BYTES = 16
 
 
-class CachedRoute(msgspec.Struct, gc=False):
-    """A code as a worker holds it. Times are monotonic seconds.
+class CachedRoute(Answer, kw_only=True, gc=False):
+    """A code as a worker holds it: what everybody is answered, where that depends on nothing; else `route` is there
+    to be decided, and `must_wait` for a count or a password. Times are monotonic seconds.
 
-    `raw`: the encoded route, empty for an unknown code; `prefix` begins its scan records. `answer`: what everybody is
-    answered, where that depends on nothing; else `route` is there to be decided, and `must_wait` for a count or a
-    password.
+    `raw`: the encoded route, empty for an unknown code; `prefix` begins its scan records. It is its own answer, and
+    does not hold one, for the memory's sake: a worker holds a hundred thousand.
     """
 
     raw: bytes
     prefix: bytes
     stale_at: float
-    answer: Answer | None
-    route: Route | None
+    route: Route | None = None
     must_wait: bool = False
 
     @property
     def is_unknown(self) -> bool:
         return not self.raw
+
+    @property
+    def is_ready(self) -> bool:
+        return self.status > 0
+
+
+def ready_route(answer: Answer, raw: bytes, prefix: bytes, stale_at: float) -> CachedRoute:
+    parts = answer.status, answer.outcome, answer.head, answer.value, answer.body
+    return CachedRoute(*parts, raw=raw, prefix=prefix, stale_at=stale_at)
+
+
+def undecided_route(
+    route: Route, raw: bytes, prefix: bytes, stale_at: float, *, must_wait: bool = False
+) -> CachedRoute:
+    nothing = 0, Outcome.UNKNOWN, b""
+    return CachedRoute(*nothing, raw=raw, prefix=prefix, stale_at=stale_at, route=route, must_wait=must_wait)
 
 
 class LocalCache:

@@ -53,7 +53,7 @@ class Recorder:
         for _, found, peer, headers, _ in items:
             if found is None:
                 continue
-            outcome = found.answer.outcome  # type: ignore[union-attr]
+            outcome = found.outcome
             if outcome is not of_outcome or len(peer) != of_length:
                 of_outcome, of_length = outcome, len(peer)
                 event = encode_event(at_ns, outcome, of_length)

@@ -12,7 +12,7 @@ import msgspec
 from edge.answers import Answer, Answers
 from edge.domains import Domains, ScannedCode
 from edge.limits import ScanLimits
-from edge.local_cache import CachedRoute
+from edge.local_cache import CachedRoute, ready_route, undecided_route
 from edge.passwords import Passwords, Try
 from edge.recorder import Recorder
 from edge.unknown_budget import UnknownBudget
@@ -71,21 +71,19 @@ class Redirector:
         if route is None:
             prefix = encode_unknown_prefix(key[:16], key[16:].decode("ascii"))
             answer = self._answers.not_found(self._domains.of_key(key).not_found_url)
-            return CachedRoute(b"", prefix, stale_at, answer, None)
+            return ready_route(answer, b"", prefix, stale_at)
         prefix = encode_route_prefix(route)
         if is_plain(route):
-            answer = self._answers.of(decide(route, self._facts(_NOBODY)))
-            return CachedRoute(raw, prefix, stale_at, answer, None)
-        return CachedRoute(raw, prefix, stale_at, None, route, must_await(route))
+            return ready_route(self._answers.of(decide(route, self._facts(_NOBODY))), raw, prefix, stale_at)
+        return undecided_route(route, raw, prefix, stale_at, must_wait=must_await(route))
 
     def answer_now(self, found: CachedRoute, scan: Scan) -> Answer | None:
         """Decided and recorded; None: it must wait."""
-        answer = found.answer
         if found.is_unknown:
-            return self.answer_unknown(found.prefix, answer, scan)
-        if answer is not None:
-            self._record(found.prefix, answer.outcome, scan)
-            return answer
+            return self.answer_unknown(found.prefix, found, scan)
+        if found.is_ready:
+            self._record(found.prefix, found.outcome, scan)
+            return found
         if found.route is None or found.must_wait:
             return None
         return self._conclude(found, scan, decide(found.route, self._facts(scan)))
@@ -96,8 +94,8 @@ class Redirector:
             scanned.unknown_prefix(), self._answers.not_found(scanned.domain.not_found_url), scan
         )
 
-    def answer_unknown(self, prefix: bytes, answer: Answer | None, scan: Scan) -> Answer:
-        if answer is None or not self._budget.take(self._address(scan), time.monotonic()):
+    def answer_unknown(self, prefix: bytes, answer: Answer, scan: Scan) -> Answer:
+        if not self._budget.take(self._address(scan), time.monotonic()):
             return self._answers.short_not_found()
         self._record(prefix, Outcome.UNKNOWN, scan, is_unknown=True)
         return answer

@@ -55,11 +55,12 @@ class BuildEntry(Protocol):
 class _Flight:
     """One look-up under way, and who waits for it."""
 
-    __slots__ = ("has_ended", "is_overtaken", "key", "read_at", "waiters")
+    __slots__ = ("has_ended", "is_overtaken", "key", "read_at", "stale_at", "waiters")
 
-    def __init__(self, key: bytes, read_at: float) -> None:
+    def __init__(self, key: bytes, read_at: float, stale_at: float) -> None:
         self.key = key
         self.read_at = read_at
+        self.stale_at = stale_at
         self.waiters: list[tuple[Then, Callable[[], bool]]] = []
         self.is_overtaken = False
         self.has_ended = False
@@ -132,9 +133,14 @@ class Resolver:
         self._flights.clear()
 
     def _begin(self, key: bytes, now: float) -> _Flight:
-        flight = self._flights[key] = _Flight(key, now)
-        if not self._batch:
+        """Flights of one batch share their times: each entry would keep a number of its own."""
+        if self._batch:
+            first = self._batch[0]
+            flight = _Flight(key, first.read_at, first.stale_at)
+        else:
+            flight = _Flight(key, now, now + self.ttl_s)
             asyncio.get_running_loop().call_soon(self._start_batches)
+        self._flights[key] = flight
         self._batch.append(flight)
         return flight
 
@@ -256,7 +262,7 @@ class Resolver:
         if held is not None and raw[:_VERSIONED_HEAD] < held.raw[:_VERSIONED_HEAD] and not held.is_unknown and raw:
             entry = held
         else:
-            entry = self._build_entry(flight.key, raw, route, flight.read_at + self.ttl_s)
+            entry = self._build_entry(flight.key, raw, route, flight.stale_at)
             if flight.is_overtaken:
                 entry.stale_at = 0.0
             if not flight.is_overtaken or held is None:

@@ -4,6 +4,7 @@ import time
 from typing import Any
 from uuid import UUID
 
+from edge.local_cache import CachedRoute
 from scanhop.spool import SpoolWriter
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID, uuid7
 from scanhop.wire.route import Route, Status
@@ -29,6 +30,11 @@ def new_route(**fields: Any) -> Route:
         "target_url": "https://example.com/",
     }
     return Route(**(usual | fields))
+
+
+def cached(raw: bytes, prefix: bytes, stale_at: float, route: Route | None = None) -> CachedRoute:
+    """An entry of a worker's cache with no answer ready."""
+    return CachedRoute(0, Outcome.UNKNOWN, b"", raw=raw, prefix=prefix, stale_at=stale_at, route=route)
 
 
 def new_id() -> UUID:

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from edge.bounded_map import BoundedMap
 from edge.local_cache import CachedRoute, LocalCache
+from tests.routes import cached
 
 DOMAIN = bytes(16)
 KEY = DOMAIN + b"menu"
@@ -16,7 +17,7 @@ def cache() -> LocalCache:
 
 
 def entry(raw: bytes = b"route", stale_at: float = TTL) -> CachedRoute:
-    return CachedRoute(raw, b"prefix", stale_at, None, None)
+    return cached(raw, b"prefix", stale_at)
 
 
 def unknown(stale_at: float = TTL) -> CachedRoute:

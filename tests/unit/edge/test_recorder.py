@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.answers import Answer
-from edge.local_cache import CachedRoute
+from edge.local_cache import ready_route
 from edge.recorder import Recorder, packed_address
 from scanhop.spool import BoundedWriter, LossReason, SpoolLimits, SpoolWriter
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
@@ -20,8 +20,8 @@ from tests.unit.spool.crashes import payloads
 
 ROUTE = new_route()
 PREFIX = encode_route_prefix(ROUTE)
-KNOWN = CachedRoute(b"route", PREFIX, 0, Answer(302, Outcome.REDIRECT, b""), None)
-PAUSED = CachedRoute(b"route", PREFIX, 0, Answer(410, Outcome.PAUSED, b""), None)
+KNOWN = ready_route(Answer(302, Outcome.REDIRECT, b""), b"route", PREFIX, 0)
+PAUSED = ready_route(Answer(410, Outcome.PAUSED, b""), b"route", PREFIX, 0)
 UNKNOWN_PREFIX = encode_unknown_prefix(DEFAULT_DOMAIN_ID.bytes, "nowhere")
 PEER = b"\xc0\0\2\7"
 

@@ -20,7 +20,7 @@ from scanhop.stores.routes import UNREADABLE, RouteBatchAnswer
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
 from scanhop.wire.route import Route, encode_route
 from scanhop.wire.scan_record import Outcome, decode_scan, encode_scan
-from tests.routes import new_route
+from tests.routes import cached, new_route
 
 DOMAIN = DEFAULT_DOMAIN_ID.bytes
 OTHER_FORMAT = b"\xff" + encode_route(new_route())[1:]
@@ -89,7 +89,7 @@ class Builder:
     def __call__(self, key: bytes, raw: bytes, route: Route | None, stale_at: float) -> CachedRoute:
         if route is not None and route.code in self.faults:
             raise self.faults[route.code]
-        return CachedRoute(raw, key, stale_at, None, route)
+        return cached(raw, key, stale_at, route)
 
 
 class NoReaders:

@@ -15,13 +15,13 @@ from edge.local_cache import CachedRoute, LocalCache
 from edge.snapshot import RouteSnapshot, SnapshotDamaged, read_blocks, restore
 from scanhop.wire.domains import Domain
 from scanhop.wire.route import Route, encode_route
-from tests.routes import new_id, new_route
+from tests.routes import cached, new_id, new_route
 
 CUSTOM = Domain(new_id().bytes, "qr.example.com", is_exact=True)
 
 
 def build_entry(key: bytes, raw: bytes, route: Route | None, stale_at: float) -> CachedRoute:
-    return CachedRoute(raw, b"", stale_at, None, route)
+    return cached(raw, b"", stale_at, route)
 
 
 def key_of(route: Route) -> bytes:
@@ -194,7 +194,7 @@ async def test_codes_may_come_and_go_while_it_is_written(folder, monkeypatch):
     memory.remember(*routes)
     saving = asyncio.create_task(memory.snapshot.save())
     for route in routes:
-        memory.cache.store(key_of(route), CachedRoute(b"", b"", 0.0, None, None))
+        memory.cache.store(key_of(route), cached(b"", b"", 0.0))
         await asyncio.sleep(0)
     await saving
     assert set(read(folder).routes()) <= set(routes)
@@ -314,7 +314,7 @@ async def test_a_route_of_a_later_format_is_left_out(folder, logged):
     memory = Memory(folder)
     memory.remember(new_route())
     later = b"\x09" + encode_route(new_route())[1:]
-    memory.cache.store(b"k" * 20, CachedRoute(later, b"", 0.0, None, new_route()))
+    memory.cache.store(b"k" * 20, cached(later, b"", 0.0, new_route()))
     await memory.snapshot.save()
     assert len(read(folder).routes()) == 1
     assert warnings(logged) == []
