@@ -19,7 +19,8 @@ from scanhop.stores.sql import load_queries
 from scanhop.wire.domains import Domain, decode_domains, encode_domains
 from scanhop.wire.redis_keys import DOMAINS_KEY, PUBLISHED_KEY
 
-# An equal version with other bytes is replaced: another version of this program wrote it.
+# An equal version with other bytes is replaced: another version of this program wrote it. What cannot be stored (no
+# memory is left) must not leave an older set behind, which readers would go on to believe: they ask Postgres then.
 _PUT_IF_NEWER = """
 local held = redis.call('GET', KEYS[1])
 if held and #held >= 9 then
@@ -29,8 +30,12 @@ if held and #held >= 9 then
         return 0
     end
 end
-redis.call('SET', KEYS[1], ARGV[1])
-redis.call('INCR', KEYS[2])
+local stored = redis.pcall('SET', KEYS[1], ARGV[1])
+if stored.err then
+    redis.pcall('DEL', KEYS[1])
+    return stored
+end
+redis.pcall('INCR', KEYS[2])
 return 1
 """
 

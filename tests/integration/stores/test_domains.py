@@ -7,6 +7,7 @@ from scanhop.stores.postgres import Postgres
 from scanhop.stores.redis import open_redis
 from scanhop.wire.domains import Domain
 from scanhop.wire.redis_keys import DOMAINS_KEY, PUBLISHED_KEY
+from tests.redis_server import RedisServer
 from tests.routes import new_id
 
 ONE = Domain(b"1" * 16, "one.example")
@@ -117,6 +118,20 @@ async def test_an_address_that_no_header_can_hold_is_left_out(postgres, database
     domain_id = await insert_domain(database, "a.example", not_found_url="https://a.example/\r\nX: y")
     await verify(database, domain_id)
     assert await DomainTable(postgres).list_domains() == [Domain(domain_id.bytes, "a.example")]
+
+
+async def test_a_set_that_finds_no_memory_leaves_no_older_one_behind(tmp_path):
+    with RedisServer(tmp_path / "redis") as server:
+        client = open_redis(server.url, timeout_s=2)
+        cache = DomainCache(client)
+        await cache.put_domains([ONE], 1)
+        await client.config_set("maxmemory", "1")
+        with pytest.raises(StoreUnavailable):
+            await cache.put_domains([TWO], 2)
+        assert await cache.find_domains() is None
+        await client.config_set("maxmemory", "0")
+        assert await cache.put_domains([TWO], 2)
+        await client.aclose()
 
 
 async def test_stores_that_are_away_are_unavailable():
