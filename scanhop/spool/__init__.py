@@ -31,13 +31,19 @@ set aside. At the end of a segment that is a torn tail, which a crash leaves and
 Record numbers stay what they were, so a record's identity does not depend on what was damaged around it.
 
 **Sealing.** By count, size, age (while few sealed segments wait) and change of the UTC month, so that a segment is
-one partition in ClickHouse. The writer seals by renaming; a dead writer's open segment is sealed by whoever claims
-its directory.
+one partition in ClickHouse. The writer seals by renaming, and tries again where the disk refuses; a dead writer's
+open segment is sealed by whoever claims its directory.
+
+**Order on disk.** What a power cut may leave at any moment is read as what came before or after, never as something
+else. The name of a directory is durable before its first segment, that of a segment with its first synced bytes; a
+rename is atomic, and either name of a segment is read alike. A file that ingest writes is synced under another name,
+renamed, and its directory synced, before anything relies on it; a segment goes when its acknowledgement is durable.
 
 **Bounds.** The root holds at most `max_bytes`; at the bound the unsent data stays and new scans are counted as lost,
 by reason. Records of unknown codes are dropped once what waits for ClickHouse is a tenth of the bound. A disk with
 less left than ingest needs takes no more scans. A failed write is undone (truncated) and counted; a failed fsync ends
-the segment, since the kernel may have dropped its pages. No failure reaches the redirect.
+the segment, since the kernel may have dropped its pages; a name that could not be synced is tried until it is. No
+failure reaches the redirect.
 """
 
 from scanhop.spool.bounded_writer import BoundedWriter

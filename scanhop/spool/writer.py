@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
-from scanhop.spool.durable_file import sync_directory
+from scanhop.spool.durable_file import make_directory_durably, sync_directory
 from scanhop.spool.frame import FRAME_HEAD, MAX_PAYLOAD, encode_frame_head
 from scanhop.spool.segment import (
     HEADER_SIZE,
@@ -63,7 +63,7 @@ class SpoolLimits:
 
 def prepare_root(root: Path) -> None:
     """Make the root where it is missing, and try to write there. Raises OSError."""
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_directory_durably(root, 0o700)
     probe = root / f".probe-{os.getpid()}"
     probe.touch(mode=0o600)
     probe.unlink()
@@ -107,6 +107,8 @@ class SpoolWriter:
         self._is_disk_low = False
         self._usage_read_ns = 0
         self._admits_until_ns = 0
+        self._owes_names = False
+        self._unsealed: list[Path] = []
         self._syncer = _Syncer(root / str(self.spool_id), limits.fsync_interval_s)
         self._syncer.start()
 
@@ -201,7 +203,7 @@ class SpoolWriter:
             return False
         self.written_records += records
         if self._limits.fsync_interval_s == 0:
-            self._sync(self._segment.fd)
+            self._sync_now(self._segment.fd)
         return True
 
     def seal_if_full(self) -> None:
@@ -215,6 +217,7 @@ class SpoolWriter:
     def seal_if_due(self) -> None:
         """Seal by count, size or age; called on a timer, since it looks at the disk."""
         self._check_syncer()
+        self._seal_again()
         self.seal_if_full()
         segment, limits = self._segment, self._limits
         if segment is None or self._buffer or segment.records == 0:
@@ -245,8 +248,7 @@ class SpoolWriter:
         self._room -= HEADER_SIZE
         self._unknown_room -= HEADER_SIZE
         self._syncer.watch(self._segment.fd)
-        if self._limits.fsync_interval_s == 0:
-            self._sync_names()
+        self._owes_names = True
         return self._segment
 
     def _seal(self) -> None:
@@ -260,8 +262,20 @@ class SpoolWriter:
             else:
                 segment.path.rename(segment.path.with_suffix(SEALED))
         except OSError:
-            self.seal_failures += 1  # it stays open by name; whoever claims the directory seals it
+            self.seal_failures += 1
+            self._unsealed.append(segment.path)
         self._syncer.retire(segment.fd)
+
+    def _seal_again(self) -> None:
+        """What could not be renamed waits for no reader otherwise: ingest seals for a dead writer only."""
+        paths, self._unsealed = self._unsealed, []
+        for path in paths:
+            try:
+                path.rename(path.with_suffix(SEALED))
+            except FileNotFoundError:  # an operator removed it
+                continue
+            except OSError:
+                self._unsealed.append(path)
 
     def _abandon_segment(self) -> None:
         """After a failed write: cut off what it left. The next record begins a new segment."""
@@ -279,19 +293,16 @@ class SpoolWriter:
             self.flush()
             self._seal()
 
-    def _sync(self, fd: int) -> None:
+    def _sync_now(self, fd: int) -> None:
         """Within a flush: the records are in the file, whatever the disk says of it."""
         try:
             os.fdatasync(fd)
+            if self._owes_names:
+                sync_directory(self._root / str(self.spool_id))
+                self._owes_names = False
         except OSError:
             self.fsync_failures += 1
             self._seal()
-
-    def _sync_names(self) -> None:
-        try:
-            sync_directory(self._root / str(self.spool_id))
-        except OSError:
-            self.fsync_failures += 1
 
     def _waiting(self) -> int:
         """How many sealed segments wait. A directory that cannot be read now counts as one where many do."""
@@ -345,7 +356,8 @@ class _OpenSegment:
 class _Syncer(threading.Thread):
     """Calls fdatasync on the watched file each interval, and on a retired one before it closes it.
 
-    A new file's name is made durable with its first bytes: without it a power cut would take the whole file.
+    A new file's name is made durable with its first bytes: without it a power cut would take the whole file. A name
+    that could not be is tried again until it is.
     """
 
     def __init__(self, directory: Path, interval_s: float) -> None:
@@ -409,15 +421,15 @@ class _Syncer(threading.Thread):
         except OSError:
             with self._state:
                 self._failures += 1
+                self._has_new_name = True
 
     def _sync_and_close(self, fd: int) -> None:
-        try:
-            os.fdatasync(fd)
-        except OSError:
-            with self._state:
-                self._failures += 1
-        finally:
-            os.close(fd)
+        for call in (os.fdatasync, os.close):
+            try:
+                call(fd)
+            except OSError:
+                with self._state:
+                    self._failures += 1
 
 
 def _make_directory(root: Path, spool_id: UUID) -> int:

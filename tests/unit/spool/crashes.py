@@ -1,6 +1,7 @@
-"""What a killed writer leaves behind, and what stands in a spool's files."""
+"""What a killed writer leaves behind, what stands in a spool's files, and calls that the disk refuses."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from scanhop.spool import SegmentName, SpoolId, SpoolWriter, read_segment
@@ -33,3 +34,12 @@ def file_of(root: Path, name: SegmentName) -> Path:
 def suffixes(root: Path) -> list[str]:
     """The suffixes of all files of the spool but its locks."""
     return sorted(path.suffix for path in root.glob("*/*") if path.suffix != ".lock")
+
+
+def refuse(error: int) -> Callable[..., None]:
+    """Stands for a call that fails with this errno."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    return fail

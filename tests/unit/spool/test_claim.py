@@ -31,6 +31,39 @@ while True:
     writer.seal_if_due()
 """
 
+DYING_WRITER = """
+import os, sys
+from pathlib import Path
+from scanhop.spool import SpoolLimits, SpoolWriter
+writer = SpoolWriter(Path(sys.argv[1]), SpoolLimits(1 << 30, max_records=7, max_age_s=3600))
+print(writer.spool_id, flush=True)
+sys.stdin.readline()
+for number in range(300):
+    writer.append(b"%s %d" % (str(writer.spool_id).encode(), number), at_ns=writer.now_ns())
+    assert writer.flush()
+    writer.seal_if_due()
+os._exit(0)
+"""
+
+EAGER_CLAIMER = """
+import sys
+from pathlib import Path
+from scanhop.spool import read_segment
+from scanhop.spool.claim import claim_directories, list_spools
+from scanhop.spool.segment import SEALED
+root, claims = Path(sys.argv[1]), {}
+while list_spools(root):
+    claims |= {claim.spool_id: claim for claim in claim_directories(root, frozenset(claims))}
+    for claim in list(claims.values()):
+        for name in claim.list_waiting()[:1]:
+            path = name.path(root, SEALED)
+            for _, payload in read_segment(path, name).records:
+                print(payload.decode())
+            path.unlink()
+        if claim.remove_if_finished():
+            claims.pop(claim.spool_id).release()
+"""
+
 PATIENT_CLAIMER = """
 import sys, time
 from pathlib import Path
@@ -279,3 +312,18 @@ def test_a_writer_killed_with_sigkill_loses_no_flushed_record(spool_root):
     empty(claim)
     assert claim.remove_if_finished()
     claim.release()
+
+
+def test_several_processes_that_claim_at_once_take_each_record_of_several_dying_writers_once(spool_root):
+    def start(script: str) -> "subprocess.Popen[str]":
+        argv = [sys.executable, "-c", script, str(spool_root)]
+        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    writers = [start(DYING_WRITER) for _ in range(3)]
+    spool_ids = [writer.stdout.readline().strip() for writer in writers]
+    claimers = [start(EAGER_CLAIMER) for _ in range(3)]
+    for writer in writers:
+        writer.communicate("go\n", timeout=60)
+    taken = [line for claimer in claimers for line in claimer.communicate(timeout=60)[0].splitlines()]
+    assert sorted(taken) == sorted(f"{spool_id} {number}" for spool_id in spool_ids for number in range(300))
+    assert [process.returncode for process in (*writers, *claimers)] == [0] * 6

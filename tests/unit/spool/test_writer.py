@@ -17,7 +17,7 @@ from scanhop.spool.frame import FRAME_HEAD, MAX_PAYLOAD
 from scanhop.spool.segment import HEADER_SIZE, OPEN, SEALED, list_segments
 from scanhop.spool.usage import spool_bytes
 from tests.unit.spool.conftest import NOON, Clock
-from tests.unit.spool.crashes import die, payloads, suffixes
+from tests.unit.spool.crashes import die, payloads, refuse, suffixes
 
 DAY_NS = 86_400 * 1_000_000_000
 END_OF_JANUARY = NOON + 16 * DAY_NS + DAY_NS // 2  # 2027-02-01, 00:00 UTC
@@ -459,7 +459,7 @@ def test_a_torn_frame_that_cannot_be_cut_off_costs_no_other_record(open_writer, 
     writer = open_writer()
     write(writer, b"one")
     FaultyDisk(monkeypatch, 1, 5, errno.EIO, broken=False)
-    monkeypatch.setattr(os, "ftruncate", _fail(errno.EIO))
+    monkeypatch.setattr(os, "ftruncate", refuse(errno.EIO))
     assert not write(writer, b"two")
     assert write(writer, b"three")
     assert payloads(spool_root, writer.spool_id) == [b"one", b"three"]
@@ -468,7 +468,7 @@ def test_a_torn_frame_that_cannot_be_cut_off_costs_no_other_record(open_writer, 
 def test_a_segment_that_cannot_be_made_is_a_loss_and_the_next_one_is_tried(open_writer, spool_root, monkeypatch):
     writer = open_writer()
     with monkeypatch.context() as patch:
-        patch.setattr(os, "open", _fail(errno.EMFILE))
+        patch.setattr(os, "open", refuse(errno.EMFILE))
         assert not write(writer, b"one")
     assert write(writer, b"two")
     assert writer.lost == {LossReason.WRITE_FAILED: 1}
@@ -478,14 +478,36 @@ def test_a_segment_that_cannot_be_made_is_a_loss_and_the_next_one_is_tried(open_
 def test_a_segment_that_cannot_be_renamed_is_counted_and_loses_nothing(open_writer, spool_root, monkeypatch):
     writer = open_writer(max_records=1)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", _fail(errno.EIO))
+        patch.setattr(Path, "rename", refuse(errno.EIO))
         write(writer, b"one")
         writer.seal_if_due()
-    write(writer, b"two")
-    writer.seal_if_due()
+        assert suffixes(spool_root) == [OPEN]
+    assert write(writer, b"two")
     assert writer.seal_failures == 1
-    assert suffixes(spool_root) == [OPEN, SEALED]
     assert payloads(spool_root, writer.spool_id) == [b"one", b"two"]
+
+
+def test_a_segment_that_could_not_be_renamed_is_sealed_when_the_disk_allows_it(open_writer, spool_root, monkeypatch):
+    writer = open_writer(max_records=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse(errno.ENOSPC))
+        for _ in range(2):
+            write(writer, b"one")
+            writer.seal_if_due()
+    writer.seal_if_due()
+    assert suffixes(spool_root) == [SEALED, SEALED]
+    assert writer.seal_failures == 2
+
+
+def test_a_segment_that_could_not_be_renamed_and_was_removed_is_forgotten(open_writer, spool_root, monkeypatch):
+    writer = open_writer(max_records=1)
+    write(writer, b"one")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse(errno.EIO))
+        writer.seal_if_due()
+    next(spool_root.glob(f"*/*{OPEN}")).unlink()
+    writer.seal_if_due()
+    assert writer._unsealed == []
 
 
 def test_a_disk_that_is_full_loses_only_what_comes_and_takes_again_when_it_has_room(tmp_path):
@@ -542,6 +564,7 @@ class Syncs:
         self.by_writer = 0
         self.by_syncer = 0
         self.failures_to_come = 0
+        self.error = errno.EIO
         self._fdatasync = os.fdatasync
         monkeypatch.setattr(os, "fdatasync", self)
 
@@ -552,7 +575,7 @@ class Syncs:
             self.by_writer += 1
         if self.failures_to_come:
             self.failures_to_come -= 1
-            raise OSError(errno.EIO, "Input/output error")
+            raise OSError(self.error, os.strerror(self.error))
         self._fdatasync(fd)
 
 
@@ -589,9 +612,10 @@ def test_a_sealed_segment_is_synced_before_the_writer_is_closed(open_writer, syn
     assert syncs.by_syncer == 2
 
 
-def test_a_failed_sync_ends_the_segment_and_is_counted(open_writer, syncs, spool_root):
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+def test_a_failed_sync_ends_the_segment_and_is_counted(open_writer, syncs, spool_root, error):
     writer = open_writer(fsync_interval_s=0.01)
-    syncs.failures_to_come = 1
+    syncs.failures_to_come, syncs.error = 1, error
     write(writer, b"one")
     wait_until(lambda: syncs.by_syncer > 0 and not syncs.failures_to_come)
     writer.seal_if_due()
@@ -615,6 +639,64 @@ def test_a_sync_that_fails_in_a_flush_ends_the_segment_and_is_counted_but_no_rec
     assert (writer.written_records, writer.lost.total()) == (2, 0)
 
 
+@pytest.fixture
+def lose_names(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, str], list[Path]]:
+    """Fails the next calls of sync_directory by that thread; gives its calls that succeed afterwards."""
+
+    def lose(failures: int, thread: str) -> list[Path]:
+        left, synced = [refuse(errno.EIO)] * failures, []
+
+        def sync(path: Path) -> None:
+            if threading.current_thread().name != thread:
+                return
+            if left:
+                left.pop()()
+            synced.append(path)
+
+        monkeypatch.setattr("scanhop.spool.writer.sync_directory", sync)
+        return synced
+
+    return lose
+
+
+def test_a_name_that_could_not_be_made_durable_in_a_flush_is_owed(open_writer, spool_root, lose_names):
+    writer = open_writer(fsync_interval_s=0)
+    synced = lose_names(3, "MainThread")
+    for _ in range(3):
+        assert write(writer, b"one")
+    assert not synced
+    assert write(writer, b"two")
+    assert synced == [spool_root / str(writer.spool_id)]
+    assert payloads(spool_root, writer.spool_id) == [b"one"] * 3 + [b"two"]
+
+
+def test_a_name_that_could_not_be_made_durable_is_tried_at_each_interval(open_writer, spool_root, lose_names):
+    writer = open_writer(fsync_interval_s=0.01)
+    synced = lose_names(3, "spool-sync")
+    write(writer, b"one")
+    wait_until(lambda: synced == [spool_root / str(writer.spool_id)])
+    writer.seal_if_due()
+    assert writer.fsync_failures == 3
+
+
+def test_a_file_that_cannot_be_closed_does_not_end_syncing(open_writer, syncs, monkeypatch):
+    writer = open_writer(max_records=1, fsync_interval_s=0.01)
+    close, failures = os.close, [errno.EIO]
+
+    def close_badly(fd: int) -> None:
+        close(fd)
+        if failures and threading.current_thread().name == "spool-sync":
+            refuse(failures.pop())()
+
+    monkeypatch.setattr(os, "close", close_badly)
+    write(writer, b"one")
+    writer.seal_if_due()
+    wait_until(lambda: not failures)
+    write(writer, b"two")
+    before = syncs.by_syncer
+    wait_until(lambda: syncs.by_syncer > before)
+
+
 def test_a_sync_that_fails_between_append_and_flush_loses_no_record(open_writer, syncs, spool_root):
     writer = open_writer()
     write(writer, b"one")
@@ -632,7 +714,7 @@ def test_syncing_goes_on_after_descriptors_ran_out(open_writer, syncs, monkeypat
     writer = open_writer(fsync_interval_s=0.01)
     with monkeypatch.context() as patch:
         failed = []
-        patch.setattr(os, "dup", lambda fd: failed.append(fd) or _fail(errno.EMFILE)())
+        patch.setattr(os, "dup", lambda fd: failed.append(fd) or refuse(errno.EMFILE)())
         write(writer, b"one")
         wait_until(lambda: len(failed) > 0)
     before = syncs.by_syncer
@@ -648,13 +730,6 @@ def test_how_much_the_spool_uses_is_not_read_for_every_scan(open_writer, monkeyp
     for _ in range(100):
         write(writer, b"one")
     assert len(reads) <= 2
-
-
-def _fail(number: int) -> Callable[..., None]:
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return fail
 
 
 def _mount(path: Path) -> int:
