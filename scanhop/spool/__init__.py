@@ -15,6 +15,7 @@ used again:
     <root>/<spool id>/00000001.parked   a frozen insert that ClickHouse refused for good; an operator decides
     <root>/<spool id>/00000001.damaged  the bytes of that segment that were no record
     <root>/<spool id>/00000001.rejected its records that cannot become a row, with the reason
+    <root>/<spool id>/00000001.tmp      one of ingest's files while it is written; half of one after a crash
 
 A directory appears under its final name with its lock already held, so nobody can take a new one for abandoned.
 Files are 0600, directories 0700. All numbers are little-endian.

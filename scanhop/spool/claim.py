@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from uuid import UUID
 
+from scanhop.spool.durable_file import UNFINISHED
 from scanhop.spool.segment import (
     OPEN,
     READER_LOCK,
@@ -66,9 +67,10 @@ class Claim:
         os.close(self._lock_fd)
 
     def _holds_work(self) -> bool:
+        """Locks are none, nor is the half of a file that a killed process left."""
         locks = (WRITER_LOCK, READER_LOCK)
         try:
-            return any(path.name not in locks for path in self.directory.iterdir())
+            return any(path.name not in locks and path.suffix != UNFINISHED for path in self.directory.iterdir())
         except FileNotFoundError:  # somebody removed it
             return False
 

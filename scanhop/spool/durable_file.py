@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+UNFINISHED = ".tmp"
+
 
 def write_durably(path: Path, data: bytes) -> None:
     """Whole and durable under `path` when it returns. Raises OSError, and then leaves nothing.
@@ -10,7 +12,7 @@ def write_durably(path: Path, data: bytes) -> None:
     On a full disk the halves of many files would keep each other from becoming whole; a name that is not durable
     would be taken for one that is.
     """
-    unfinished = path.with_suffix(".tmp")
+    unfinished = path.with_suffix(UNFINISHED)
     try:
         _write_synced(unfinished, data)
         unfinished.rename(path)

@@ -1,5 +1,10 @@
-"""The spool against its promise: every flushed record is read exactly once and in order, and none is invented."""
+"""The spool against its promise: each flushed scan that was not damaged becomes one row, always of the same identity.
 
+Killed writers, readers killed between any two calls, damaged files, a disk that refuses, a clock that runs both ways,
+against a model in memory. The reader is ingest's own collector.
+"""
+
+import asyncio
 import errno
 import os
 import shutil
@@ -8,54 +13,66 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
+from uuid import UUID
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from scanhop.spool import LossReason, SpoolId, SpoolLimits, SpoolWriter, read_segment
-from scanhop.spool.claim import Claim, claim_directories, list_spools
+from ingest.frozen_batch import batch_id
+from ingest.scan_rows import event_id
+from scanhop.spool import LossReason, SegmentName, SpoolId, SpoolLimits, SpoolWriter
+from scanhop.spool.claim import list_spools
 from scanhop.spool.frame import MARK
-from scanhop.spool.segment import SEALED
-from tests.unit.spool.crashes import die
+from scanhop.spool.segment import ACKED, BATCH, DAMAGED, OPEN, PARKED, SEALED, list_segments
+from tests.ingest_on_a_spool import Life, MortalWarehouse, append_scan, collect, frames, let_die, new_collector
+from tests.unit.spool.crashes import die, refuse
 
 HOUR_NS = 3_600 * 1_000_000_000
-LIMITS = SpoolLimits(1 << 30, fsync_interval_s=3600, max_records=4, max_segment_bytes=400, max_age_s=3600)
+SHARES = 1000
+LIMITS = SpoolLimits(1 << 30, fsync_interval_s=3600, max_records=4, max_segment_bytes=1200, max_age_s=3600)
 tails = st.sampled_from([b"", MARK, b"x" * 30, b"\n" + MARK + bytes(12)])
+shares = st.integers(0, SHARES - 1)
+some_tails = st.lists(tails, min_size=1, max_size=3)
 
 
 class SpoolModel(RuleBasedStateMachine):
-    """One writer at a time and one reader, with a clock that runs both ways and a disk that may refuse."""
+    """One writer at a time and one reader; nonces are the scans' serial numbers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp())
+        self.loop = asyncio.new_event_loop()
         self.now_ns = 1_800_000_000_000_000_000
-        self.claims: dict[SpoolId, Claim] = {}
         self.serial = 0
-        self.flushed: dict[SpoolId, list[bytes]] = {}
-        self.read: dict[SpoolId, list[bytes]] = {}
+        self.spool_ids: list[SpoolId] = []
+        self.flushed: dict[int, UUID] = {}
+        self.may_be_lost: set[int] = set()
+        self.was_damaged = False
+        self.life = Life()
+        self.warehouse = MortalWarehouse(self.life.step)
+        self.reader = new_collector(self.root, self.warehouse)
         self.start_writer()
 
     def start_writer(self) -> None:
+        self.now_ns += 1_000_000  # else the order of directories would be chance, and no failure could be repeated
         self.writer = SpoolWriter(self.root, LIMITS, lambda: self.now_ns)
-        self.appended: list[bytes] = []
-        self.flushed[self.writer.spool_id] = []
-        self.lost = 0
+        self.spool_ids.append(self.writer.spool_id)
+        self.appended: list[int] = []
+        self.lost = self.written = 0
+
+    # --- the edge ---
 
     @rule(tail=tails)
     def append(self, tail: bytes) -> None:
         self.serial += 1
-        payload = b"%d " % self.serial + tail
-        spool_id = self.writer.spool_id
-        waiting = self.writer.written_records
-        assert self.writer.append(payload, at_ns=self.writer.now_ns())
-        if self.writer.written_records > waiting:  # another month: what was appended has been written
-            self.flushed[spool_id] += self.appended
-            self.appended = []
-        self.appended.append(payload)
+        assert append_scan(self.writer, self.serial, tail)
+        if self.writer.written_records > self.written:  # another month: what was appended has been written
+            self.note_flushed()
+        self.appended.append(self.serial)
 
-    @rule(new=st.lists(tails, min_size=1, max_size=3))
+    @rule(new=some_tails)
     def scans(self, new: list[bytes]) -> None:
         for tail in new:
             self.append(tail)
@@ -64,14 +81,28 @@ class SpoolModel(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         assert self.writer.flush()
-        self.flushed[self.writer.spool_id] += self.appended
+        self.note_flushed()
+
+    def note_flushed(self) -> None:
+        """And which identity each scan has from now on."""
+        self.written += len(self.appended)
+        identities = self.identities(self.writer)
+        self.flushed |= {nonce: identities[nonce] for nonce in self.appended}
         self.appended = []
 
-    @rule(new=st.lists(tails, min_size=1, max_size=3), kept=st.integers(0, 100), can_undo=st.booleans())
+    def identities(self, writer: SpoolWriter) -> dict[int, UUID]:
+        """Of all scans in a writer's files."""
+        return {
+            frame.nonce: UUID(bytes=event_id(batch_id(name), frame.number))
+            for name, path in self.segments(writer.spool_id)
+            for frame in frames(path)
+        }
+
+    @rule(new=some_tails, kept=st.integers(0, 300), can_undo=st.booleans())
     def scans_on_a_disk_that_is_full(self, new: list[bytes], kept: int, can_undo: bool) -> None:
         for tail in new:
             self.append(tail)
-        kept = min(kept, sum(len(frame) for frame in self.writer._buffer) - 1)
+        kept = min(kept, sum(len(part) for part in self.writer._buffer) - 1)
         if not can_undo:
             kept = min(kept, len(self.writer._buffer[0]) - 1)  # else whole records stay that were counted as lost
         with full_disk(kept, can_undo=can_undo):
@@ -84,71 +115,131 @@ class SpoolModel(RuleBasedStateMachine):
         self.writer.seal_if_due()
 
     @rule()
+    def seal_by_age(self) -> None:
+        if not self.writer._buffer:
+            self.writer._seal()
+
+    @rule()
     def note_a_failed_sync(self) -> None:
         self.writer._syncer._failures += 1
         self.writer.seal_if_due()
-        self.flushed[self.writer.spool_id] += self.appended
-        self.appended = []
+        self.note_flushed()
+
+    @rule()
+    def seal_on_a_disk_that_refuses(self) -> None:
+        with patch("os.rename", refuse(errno.EIO)):
+            self.writer.seal_if_due()
 
     @rule(hours=st.integers(-50, 500))
     def let_time_pass(self, hours: int) -> None:
         self.now_ns += hours * HOUR_NS
 
     @rule()
-    def crash(self) -> None:
+    def crash_and_reopen(self) -> None:
         die(self.writer)
         self.start_writer()
 
     @rule()
-    def close(self) -> None:
+    def close_and_reopen(self) -> None:
         self.flush()
         self.writer.close()
         self.start_writer()
 
-    @rule()
-    def take_what_waits(self) -> None:
-        for claim in claim_directories(self.root, frozenset(self.claims)):
-            self.claims[claim.spool_id] = claim
-            self.read.setdefault(claim.spool_id, [])
-        for claim in list(self.claims.values()):
-            for name in claim.list_waiting():
-                content = read_segment(name.path(self.root, SEALED), name)
-                assert all(damage.is_tail for damage in content.damages)
-                numbers = [number for number, _ in content.records]
-                assert numbers == list(range(len(numbers)))
-                self.read[claim.spool_id] += [payload for _, payload in content.records]
-                name.path(self.root, SEALED).unlink()
-            if claim.remove_if_finished():
-                self.claims.pop(claim.spool_id).release()
+    # --- ingest ---
+
+    @rule(calls=st.none() | st.integers(0, 12))
+    def ingest(self, calls: int | None) -> None:
+        """Takes and acknowledges what waits, or is killed after so many calls that change something."""
+        with self.life.ends_after(calls):
+            collect(self.loop, self.reader)
+            return
+        self.restart_ingest()
 
     @rule()
-    def reader_restarts(self) -> None:
-        for claim in self.claims.values():
-            claim.release()
-        self.claims = {}
+    def restart_ingest(self) -> None:
+        let_die(self.reader)
+        self.reader = new_collector(self.root, self.warehouse)
+
+    @rule()
+    def forget_what_was_acknowledged(self) -> None:
+        """The grace period is over."""
+        with patch("ingest.collector.ACKED_GRACE_S", -1.0):
+            collect(self.loop, self.reader)
+
+    # --- the disk ---
+
+    @rule(data=st.data(), how=st.sampled_from(["flip a bit", "zero a range", "cut the tail"]))
+    def damage(self, data: st.DataObject, how: str) -> None:
+        files = self.damageable()
+        if not files:
+            return
+        name, path = files[data.draw(st.integers(0, len(files) - 1), "file")]
+        size = path.stat().st_size
+        start = data.draw(shares, "from") * size // SHARES
+        end = size if how == "cut the tail" else start + 1
+        if how == "zero a range":
+            end += data.draw(shares, "length") * (size - start) // SHARES
+        self.note_damage(name, path, start, end)
+        self.change(path, how, start, end)
+
+    def change(self, path: Path, how: str, start: int, end: int) -> None:
+        data = bytearray(path.read_bytes())
+        if how == "cut the tail":
+            del data[start:]
+        elif how == "zero a range":
+            data[start:end] = bytes(end - start)
+        else:
+            data[start] ^= 1 << self.serial % 8
+        path.write_bytes(data)
+
+    def damageable(self) -> list[tuple[SegmentName, Path]]:
+        """What no process has open for writing."""
+        return [
+            (name, path)
+            for spool_id in self.spool_ids
+            for name, path in self.segments(spool_id) + self.files(spool_id, BATCH)
+            if not (spool_id == self.writer.spool_id and path.suffix == OPEN) and path.stat().st_size
+        ]
+
+    def note_damage(self, name: SegmentName, path: Path, start: int, end: int) -> None:
+        self.was_damaged = True
+        if path.suffix == BATCH:  # it will be parked, with its segment beside it
+            segment = batch_id(name).bytes[:12]
+            self.may_be_lost |= {nonce for nonce, identity in self.flushed.items() if identity.bytes[:12] == segment}
+        elif not any(name.path(self.root, suffix).exists() for suffix in (BATCH, ACKED)):
+            self.may_be_lost |= {frame.nonce for frame in frames(path) if frame.start < end and start < frame.end}
+
+    def segments(self, spool_id: SpoolId) -> list[tuple[SegmentName, Path]]:
+        return self.files(spool_id, OPEN) + self.files(spool_id, SEALED)
+
+    def files(self, spool_id: SpoolId, suffix: str) -> list[tuple[SegmentName, Path]]:
+        return [(name, name.path(self.root, suffix)) for name in list_segments(self.root, spool_id, suffix)]
+
+    # --- the promise ---
 
     @invariant()
-    def nothing_is_read_that_was_not_flushed_nor_out_of_order(self) -> None:
-        for spool_id, found in self.read.items():
-            assert found == self.flushed[spool_id][: len(found)]
+    def no_row_was_not_flushed_and_identities_stay(self) -> None:
+        assert self.warehouse.rows.items() <= self.flushed.items()
 
     @invariant()
     def every_record_is_counted_as_written_or_lost(self) -> None:
-        assert self.writer.written_records == len(self.flushed[self.writer.spool_id])
+        assert self.writer.written_records == self.written
         assert self.writer.lost == ({LossReason.DISK_FULL: self.lost} if self.lost else {})
 
     def teardown(self) -> None:
-        die(self.writer)
-        self.reader_restarts()
-        self.take_what_waits()
-        self.take_what_waits()
         try:
-            assert {key: found for key, found in self.read.items() if found} == {
-                key: records for key, records in self.flushed.items() if records
-            }
-            assert list_spools(self.root) == []
-            assert not self.claims
+            die(self.writer)
+            self.restart_ingest()
+            for _ in range(3):
+                self.forget_what_was_acknowledged()
+            assert self.flushed.keys() - self.may_be_lost <= self.warehouse.rows.keys()
+            left = {(path.stem, path.suffix) for path in self.root.glob("*/0*")}
+            assert {suffix for _, suffix in left} <= {PARKED, SEALED, DAMAGED}
+            assert all((stem, PARKED) in left for stem, suffix in left if suffix == SEALED)
+            assert self.was_damaged or list_spools(self.root) == []
         finally:
+            let_die(self.reader)
+            self.loop.close()
             shutil.rmtree(self.root)
 
 
@@ -165,12 +256,15 @@ def full_disk(kept: int, *, can_undo: bool) -> Iterator[None]:
         left -= written
         return written
 
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    with patch("os.write", write), patch("os.ftruncate", os.ftruncate if can_undo else refuse):
+    with patch("os.write", write), patch("os.ftruncate", os.ftruncate if can_undo else refuse(errno.EIO)):
         yield
 
 
-TestSpoolModel = SpoolModel.TestCase
-TestSpoolModel.settings = settings(max_examples=250, stateful_step_count=30, deadline=None)
+class TestSpoolModel(SpoolModel.TestCase):
+    settings = settings(max_examples=150, stateful_step_count=30, deadline=None, print_blob=True)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+class TestSpoolModelAtLength(SpoolModel.TestCase):
+    settings = settings(max_examples=4000, stateful_step_count=60, deadline=None, print_blob=True)

@@ -10,6 +10,7 @@ import pytest
 
 from scanhop.spool import SegmentName, SpoolId
 from scanhop.spool.claim import Claim, claim_directories, list_spools
+from scanhop.spool.durable_file import UNFINISHED
 from scanhop.spool.segment import ACKED, BATCH, DAMAGED, OPEN, PARKED, READER_LOCK, REJECTED, SEALED, WRITER_LOCK
 from tests.unit.spool.conftest import NOON
 from tests.unit.spool.crashes import die, payloads, suffixes
@@ -211,7 +212,7 @@ def test_the_directory_of_a_living_writer_stays_however_empty_it_is(writer, spoo
     claim.release()
 
 
-@pytest.mark.parametrize("suffix", [OPEN, SEALED, BATCH, ACKED, PARKED, DAMAGED, REJECTED, ".tmp", ".anything"])
+@pytest.mark.parametrize("suffix", [OPEN, SEALED, BATCH, ACKED, PARKED, DAMAGED, REJECTED, ".anything"])
 def test_a_directory_is_never_removed_while_something_is_in_it(writer, spool_root, suffix):
     die(writer)
     file = SegmentName(writer.spool_id, 1).path(spool_root, suffix)
@@ -220,6 +221,15 @@ def test_a_directory_is_never_removed_while_something_is_in_it(writer, spool_roo
     assert not claim.remove_if_finished()
     assert file.exists()
     claim.release()
+
+
+def test_the_half_of_a_file_whose_segment_is_gone_keeps_no_directory(writer, spool_root):
+    die(writer)
+    SegmentName(writer.spool_id, 1).path(spool_root, UNFINISHED).write_bytes(b"half")
+    claim = claim_one(spool_root)
+    assert claim.remove_if_finished()
+    claim.release()
+    assert list(spool_root.iterdir()) == []
 
 
 def test_a_directory_that_somebody_else_removed_is_finished(writer, spool_root):
