@@ -1,6 +1,7 @@
 """Ingest's real collector over a spool, a warehouse that deduplicates by token as ClickHouse does, sudden death."""
 
 import asyncio
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
+from uuid import UUID
 
 from ingest.collector import Collector
 from ingest.enrichment import Enrichment
@@ -21,6 +23,7 @@ from scanhop.wire.scan_record import Outcome, decode_scan, encode_headers, encod
 from tests.routes import new_route
 from tests.unit.ingest.native_decoder import rows_of
 
+_seconds = itertools.count(1_800_000_000 * 10**9, 10**9)  # a batch that is made anew differs from what it was
 CALLS = ("os.rename", "os.unlink", "os.rmdir", "os.fsync")
 
 
@@ -33,7 +36,13 @@ class Warehouse:
 
     def __init__(self) -> None:
         self.sent: dict[str, bytes] = {}
-        self.rows: dict[int, object] = {}
+        self.rows: dict[int, UUID] = {}
+
+    def copy(self) -> "Warehouse":
+        """As it is now."""
+        copied = Warehouse()
+        copied.sent, copied.rows = dict(self.sent), dict(self.rows)
+        return copied
 
     async def load(self, header: BatchHeader, body: bytes) -> None:
         if header.token not in self.sent:
@@ -127,7 +136,7 @@ def new_collector(root: Path, warehouse: Warehouse) -> Collector:
     async def read_salts() -> Mapping[date, bytes]:
         return {}
 
-    return Collector(root, Freezer(root, _enrichment()), warehouse, Visitors(read_salts))
+    return Collector(root, Freezer(root, _enrichment(), _seconds.__next__), warehouse, Visitors(read_salts))
 
 
 def let_die(collector: Collector) -> None:

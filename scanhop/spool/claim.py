@@ -13,6 +13,7 @@ from uuid import UUID
 
 from scanhop.spool.durable_file import UNFINISHED
 from scanhop.spool.segment import (
+    BATCH,
     OPEN,
     READER_LOCK,
     SEALED,
@@ -36,11 +37,15 @@ class Claim:
         return self.root / str(self.spool_id)
 
     def list_waiting(self) -> list[SegmentName]:
-        """Sealed segments, oldest first. Seals what a dead writer left open."""
+        """Sealed segments and frozen batches, oldest first. Seals what a dead writer left open.
+
+        A power cut may leave a batch without its segment: there is no other copy of those scans then.
+        """
         if self.is_abandoned():
             for name in list_segments(self.root, self.spool_id, OPEN):
                 name.path(self.root, OPEN).rename(name.path(self.root, SEALED))
-        return list_segments(self.root, self.spool_id, SEALED)
+        found = [name for suffix in (SEALED, BATCH) for name in list_segments(self.root, self.spool_id, suffix)]
+        return sorted(set(found))
 
     def is_abandoned(self) -> bool:
         """Whether the writer is dead."""

@@ -399,13 +399,18 @@ class _Syncer(threading.Thread):
             with self._state:
                 self._state.wait_for(lambda: self._stopping, self._interval_s or 0.2)
                 stopping = self._stopping
-                watched = self._duplicate_watched()
-                retired, self._retired = self._retired, []
-                has_new_name, self._has_new_name = self._has_new_name, False
-            if has_new_name:
-                self._sync_names()
-            for fd in [*retired, *([] if watched is None else [watched])]:
-                self._sync_and_close(fd)
+            self.sync()
+
+    def sync(self) -> None:
+        """What was written before this began is durable when it returns, unless it counts a failure."""
+        with self._state:
+            watched = self._duplicate_watched()
+            retired, self._retired = self._retired, []
+            has_new_name, self._has_new_name = self._has_new_name, False
+        if has_new_name:
+            self._sync_names()
+        for fd in [*retired, *([] if watched is None else [watched])]:
+            self._sync_and_close(fd)
 
     def _duplicate_watched(self) -> int | None:
         """A descriptor that the writer cannot close meanwhile. Without one to be had, that is a failed sync."""

@@ -146,6 +146,16 @@ def test_the_sealed_segments_of_a_living_writer_wait_in_order(writer, spool_root
     claim.release()
 
 
+def test_a_frozen_batch_waits_once_with_its_segment_and_also_without_it(writer, spool_root):
+    write(writer)
+    writer.seal_if_due()
+    for number in (1, 2):
+        SegmentName(writer.spool_id, number).path(spool_root, BATCH).write_bytes(b"frozen")
+    claim = claim_one(spool_root)
+    assert [name.number for name in claim.list_waiting()] == [1, 2]
+    claim.release()
+
+
 def test_looking_whether_a_writer_lives_does_not_disturb_it(writer, spool_root):
     claim = claim_one(spool_root)
     for _ in range(3):
