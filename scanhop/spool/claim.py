@@ -3,6 +3,8 @@
 A claim is an flock on `reader.lock`: of several ingest processes, one works on a directory at a time. While the
 writer lives its sealed segments are read; once the writer's lock is free, the writer is dead for good (a directory
 is never used again), so the claim's holder may seal the open segment and, in the end, remove the directory.
+
+Where the disk refuses one lock or one rename the rest goes on: taking it away is what gives a full disk room again.
 """
 
 import fcntl
@@ -22,6 +24,9 @@ from scanhop.spool.segment import (
     SpoolId,
     list_segments,
 )
+from scanhop.telemetry.logs import get_logger
+
+_log = get_logger()
 
 
 class Claim:
@@ -43,9 +48,15 @@ class Claim:
         """
         if self.is_abandoned():
             for name in list_segments(self.root, self.spool_id, OPEN):
-                name.path(self.root, OPEN).rename(name.path(self.root, SEALED))
+                self._seal(name)
         found = [name for suffix in (SEALED, BATCH) for name in list_segments(self.root, self.spool_id, suffix)]
         return sorted(set(found))
+
+    def _seal(self, name: SegmentName) -> None:
+        try:
+            name.path(self.root, OPEN).rename(name.path(self.root, SEALED))
+        except OSError as error:
+            _log.error("segment_not_sealed", segment=str(name), error=str(error))
 
     def is_abandoned(self) -> bool:
         """Whether the writer is dead."""
@@ -100,6 +111,9 @@ def _try_claim(root: Path, spool_id: SpoolId) -> Claim | None:
         fd = os.open(root / str(spool_id) / READER_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except FileNotFoundError:
         return None  # another process has just removed it
+    except OSError as error:
+        _log.error("spool_not_claimed", spool_id=str(spool_id), error=str(error))
+        return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         is_current = os.fstat(fd).st_nlink > 0

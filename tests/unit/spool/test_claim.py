@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from scanhop.spool.claim import Claim, claim_directories, list_spools
 from scanhop.spool.durable_file import UNFINISHED
 from scanhop.spool.segment import ACKED, BATCH, DAMAGED, OPEN, PARKED, READER_LOCK, REJECTED, SEALED, WRITER_LOCK
 from tests.unit.spool.conftest import NOON
-from tests.unit.spool.crashes import die, payloads, suffixes
+from tests.unit.spool.crashes import die, payloads, refuse, suffixes
 
 NOTHING_HELD: frozenset[SpoolId] = frozenset()
 
@@ -267,6 +268,39 @@ def test_a_claim_on_a_lock_that_was_removed_meanwhile_is_none(writer, spool_root
     before = os.listdir("/proc/self/fd")  # noqa: PTH208
     assert claim_directories(spool_root, NOTHING_HELD) == []
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EACCES])
+def test_a_directory_that_cannot_be_claimed_holds_up_no_other(open_writer, spool_root, clock, monkeypatch, error):
+    first = open_writer().spool_id
+    clock.ns += 10**9
+    second = open_writer().spool_id
+    os_open = os.open
+
+    def open_the_second(path: Path, *arguments: int) -> int:
+        return refuse(error)() if str(first) in str(path) else os_open(path, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", open_the_second)
+        claims = claim_directories(spool_root, NOTHING_HELD)
+    assert [claim.spool_id for claim in claims] == [second]
+    claims += claim_directories(spool_root, frozenset([second]))
+    assert [claim.spool_id for claim in claims] == [second, first]
+    for claim in claims:
+        claim.release()
+
+
+def test_a_segment_that_the_disk_does_not_let_be_sealed_holds_up_no_other(writer, spool_root, monkeypatch):
+    write(writer)
+    writer.seal_if_due()
+    write(writer)
+    die(writer)
+    claim = claim_one(spool_root)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse(errno.ENOSPC))
+        assert [name.number for name in claim.list_waiting()] == [1]
+    assert [name.number for name in claim.list_waiting()] == [1, 2]
+    claim.release()
 
 
 def test_half_made_directories_and_strange_names_are_not_looked_at(spool_root):
