@@ -32,11 +32,13 @@ class Killed(BaseException):
 
 
 class Warehouse:
-    """Stands where the Loader stands. `rows`: event id of each nonce, as accepted."""
+    """Stands where the Loader stands. `rows`: the event id of each nonce, as accepted. `again`: tokens that came
+    twice."""
 
     def __init__(self) -> None:
         self.sent: dict[str, bytes] = {}
         self.rows: dict[int, UUID] = {}
+        self.again: set[str] = set()
 
     def copy(self) -> "Warehouse":
         """As it is now."""
@@ -45,7 +47,9 @@ class Warehouse:
         return copied
 
     async def load(self, header: BatchHeader, body: bytes) -> None:
-        if header.token not in self.sent:
+        if header.token in self.sent:
+            self.again.add(header.token)
+        else:
             self._accept(header, body)
         assert self.sent[header.token] == body, "the same batch was made twice, and differs"
 

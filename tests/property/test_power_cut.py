@@ -1,7 +1,8 @@
 """The spool and its acknowledgement through a power cut at any call, on the least that a disk promises.
 
 What a completed sync covered becomes a row, nothing becomes a row that was not written, none becomes two, no batch is
-made anew once it was sent, and what is found on the disk never stops ingest. ClickHouse stands on another machine.
+made anew once it was sent nor sent again once it was acknowledged, and what is found on the disk never stops ingest.
+ClickHouse stands on another machine.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ STORY = (
 
 class Machine:
     """An edge worker and ingest on one disk. `promised`: the scans that must survive; `written`: those that may,
-    with their identity once it is known."""
+    with their identity once it is known; `acknowledged`: tokens."""
 
     def __init__(self, folder: Path, fsync_interval_s: float) -> None:
         self.root = folder / "data" / "spool"
@@ -49,6 +50,7 @@ class Machine:
         self.writers: list[SpoolWriter] = []
         self.promised: set[int] = set()
         self.written: dict[int, UUID | None] = {}
+        self.acknowledged: set[str] = set()
 
     def start_writer(self) -> None:
         self.now_ns += 1_000_000
@@ -108,6 +110,7 @@ class Machine:
 
     def ingest(self) -> None:
         collect(self.loop, self.reader)
+        self.acknowledged = set(self.warehouse.sent)
 
     def forget(self) -> None:
         """The grace period of what was acknowledged is over."""
@@ -123,6 +126,7 @@ class Wreck:
     moment: str
     promised: set[int]
     written: dict[int, UUID | None]
+    acknowledged: set[str]
     warehouse: Warehouse
 
     def check(self) -> None:
@@ -131,6 +135,7 @@ class Wreck:
         self._recover(root)
         rows = self.warehouse.rows
         assert self.promised <= rows.keys(), f"lost after {self.moment}"
+        assert not self.acknowledged & self.warehouse.again, f"sent again after {self.moment}"
         assert rows.keys() <= self.written.keys()
         assert {nonce: self.written[nonce] or identity for nonce, identity in rows.items()} == rows
         assert {path.suffix for path in root.glob("*/0*")} <= {DAMAGED}, f"left after {self.moment}"
@@ -140,8 +145,7 @@ class Wreck:
         reader = new_collector(root, self.warehouse)
         try:
             with patch("ingest.collector.ACKED_GRACE_S", -1.0), patch("os.fsync", lambda fd: None):
-                while collect(loop, reader):
-                    pass
+                assert any(collect(loop, reader) == 0 for _ in range(20)), f"never done after {self.moment}"
         finally:
             let_die(reader)
             loop.close()
@@ -178,9 +182,8 @@ class PowerCuts:
             folder.mkdir()
             self._disk.build(folder, choice)
             moment = f"{self._step}, {type(choice).__name__}"
-            self.wrecks.append(
-                Wreck(folder, moment, set(machine.promised), dict(machine.written), machine.warehouse.copy())
-            )
+            known = set(machine.promised), dict(machine.written), set(machine.acknowledged)
+            self.wrecks.append(Wreck(folder, moment, *known, machine.warehouse.copy()))
 
 
 @contextmanager
