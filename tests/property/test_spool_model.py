@@ -49,6 +49,8 @@ class SpoolModel(RuleBasedStateMachine):
         self.spool_ids: list[SpoolId] = []
         self.flushed: dict[int, UUID] = {}
         self.may_be_lost: set[int] = set()
+        self.parked: set[int] = set()
+        self.damaged_in_segment: set[int] = set()
         self.was_damaged = False
         self.life = Life()
         self.warehouse = MortalWarehouse(self.life.step)
@@ -203,11 +205,14 @@ class SpoolModel(RuleBasedStateMachine):
 
     def note_damage(self, name: SegmentName, path: Path, start: int, end: int) -> None:
         self.was_damaged = True
-        if path.suffix == BATCH:  # it will be parked, with its segment beside it
+        if path.suffix == BATCH:
             segment = batch_id(name).bytes[:12]
-            self.may_be_lost |= {nonce for nonce, identity in self.flushed.items() if identity.bytes[:12] == segment}
-        elif not any(name.path(self.root, suffix).exists() for suffix in (BATCH, ACKED)):
-            self.may_be_lost |= {frame.nonce for frame in frames(path) if frame.start < end and start < frame.end}
+            self.parked |= {nonce for nonce, identity in self.flushed.items() if identity.bytes[:12] == segment}
+            return
+        hit = {frame.nonce for frame in frames(path) if frame.start < end and start < frame.end}
+        is_frozen = any(name.path(self.root, suffix).exists() for suffix in (BATCH, ACKED))
+        self.damaged_in_segment |= hit
+        self.may_be_lost |= set() if is_frozen else hit
 
     def segments(self, spool_id: SpoolId) -> list[tuple[SegmentName, Path]]:
         return self.files(spool_id, OPEN) + self.files(spool_id, SEALED)
@@ -226,13 +231,18 @@ class SpoolModel(RuleBasedStateMachine):
         assert self.writer.written_records == self.written
         assert self.writer.lost == ({LossReason.DISK_FULL: self.lost} if self.lost else {})
 
+    def kept_beside_parked(self) -> set[int]:
+        parked = self.root.glob(f"*/*{PARKED}")
+        return {frame.nonce for path in parked for frame in frames(path.with_suffix(SEALED))}
+
     def teardown(self) -> None:
         try:
             die(self.writer)
             self.restart_ingest()
             for _ in range(3):
                 self.forget_what_was_acknowledged()
-            assert self.flushed.keys() - self.may_be_lost <= self.warehouse.rows.keys()
+            may_be_lost = self.may_be_lost | self.parked & self.damaged_in_segment
+            assert self.flushed.keys() - may_be_lost <= self.warehouse.rows.keys() | self.kept_beside_parked()
             left = {(path.stem, path.suffix) for path in self.root.glob("*/0*")}
             assert {suffix for _, suffix in left} <= {PARKED, SEALED, DAMAGED}
             assert all((stem, PARKED) in left for stem, suffix in left if suffix == SEALED)
