@@ -271,7 +271,7 @@ def full_disk(kept: int, *, can_undo: bool) -> Iterator[None]:
 
 
 class TestSpoolModel(SpoolModel.TestCase):
-    settings = settings(max_examples=150, stateful_step_count=30, deadline=None, print_blob=True)
+    settings = settings(max_examples=100, stateful_step_count=30, deadline=None, print_blob=True)
 
 
 @pytest.mark.soak
