@@ -24,6 +24,7 @@ from ingest.frozen_batch import batch_id
 from ingest.scan_rows import event_id
 from scanhop.spool import LossReason, SegmentName, SpoolId, SpoolLimits, SpoolWriter
 from scanhop.spool.claim import list_spools
+from scanhop.spool.durable_file import UNFINISHED
 from scanhop.spool.frame import MARK
 from scanhop.spool.segment import ACKED, BATCH, DAMAGED, OPEN, PARKED, SEALED, list_segments
 from tests.ingest_on_a_spool import Life, MortalWarehouse, append_scan, collect, frames, let_die, new_collector
@@ -244,7 +245,12 @@ class SpoolModel(RuleBasedStateMachine):
             may_be_lost = self.may_be_lost | self.parked & self.damaged_in_segment
             assert self.flushed.keys() - may_be_lost <= self.warehouse.rows.keys() | self.kept_beside_parked()
             left = {(path.stem, path.suffix) for path in self.root.glob("*/0*")}
-            assert {suffix for _, suffix in left} <= {PARKED, SEALED, DAMAGED}
+            assert {suffix for _, suffix in left} <= {
+                PARKED,
+                SEALED,
+                DAMAGED,
+                UNFINISHED,
+            }  # a half goes with the rest
             assert all((stem, PARKED) in left for stem, suffix in left if suffix == SEALED)
             assert self.was_damaged or list_spools(self.root) == []
         finally:
