@@ -1,6 +1,6 @@
 """From the record of a scan to what its row says: a literal list of steps, each filling in its part.
 
-The same record under the same salt gives the same row: no clock, no random, no state but caches.
+The same record under the same salt and the same GeoIP database gives the same row: no random, no state but caches.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from ingest.visitors import NO_VISITOR, Visitors
 from scanhop.client_facts.bots import BotReason, judge
 from scanhop.client_facts.client_address import Address, Network, client_address, network_of
 from scanhop.client_facts.device import Device, DeviceReader
+from scanhop.client_facts.geo import NOWHERE, GeoReader, Place
 from scanhop.client_facts.language import first_language
 from scanhop.wire.scan_record import ScanRecord
 
@@ -26,6 +27,7 @@ class Scan(msgspec.Struct, gc=False):
 
     record: ScanRecord
     address: Address | None = None
+    place: Place = NOWHERE
     device: Device | None = None
     bot_reason: BotReason = BotReason.NONE
     visitor: int = NO_VISITOR
@@ -36,14 +38,22 @@ class Scan(msgspec.Struct, gc=False):
 class Enrichment:
     """The steps, with what they need."""
 
-    def __init__(self, visitors: Visitors, trusted: Sequence[Network], ip_storage: IpStorage) -> None:
+    def __init__(
+        self,
+        visitors: Visitors,
+        trusted: Sequence[Network],
+        ip_storage: IpStorage,
+        geo_reader: GeoReader | None = None,
+    ) -> None:
         self._visitors = visitors
         self._trusted = trusted
+        self._geo_reader = geo_reader or GeoReader(None)
         self._ip_storage = ip_storage
         self._devices = DeviceReader()
         self._devices.read("")  # now, not at the first scan
         self._steps: tuple[Callable[[Scan], None], ...] = (
             self._find_client,
+            self._read_place,
             self._read_device,
             self._judge_bot,
             self._key_visitor,
@@ -59,6 +69,9 @@ class Enrichment:
 
     def _find_client(self, scan: Scan) -> None:
         scan.address = client_address(scan.record.peer, scan.record.headers, self._trusted)
+
+    def _read_place(self, scan: Scan) -> None:
+        scan.place = self._geo_reader.read(scan.address)
 
     def _read_device(self, scan: Scan) -> None:
         scan.device = self._devices.read(scan.record.headers.get(b"user-agent", b"").decode("latin-1"))

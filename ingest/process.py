@@ -10,6 +10,7 @@ from ingest.enrichment import Enrichment
 from ingest.freezer import Freezer
 from ingest.loader import Loader
 from ingest.visitors import Visitors
+from scanhop.client_facts.geo import GeoReader
 from scanhop.settings import Settings, require
 from scanhop.stores.clickhouse import ClickHouse
 from scanhop.stores.postgres import Postgres
@@ -50,5 +51,6 @@ def build_collector(settings: Settings, postgres: Postgres, clickhouse: ClickHou
 
     root = settings.spool_root
     visitors = Visitors(read_salts)
-    enrichment = Enrichment(visitors, settings.trusted_proxies, settings.ip_storage)
+    geo_reader = GeoReader(settings.geoip_path)
+    enrichment = Enrichment(visitors, settings.trusted_proxies, settings.ip_storage, geo_reader)
     return Collector(root, Freezer(root, enrichment), Loader(clickhouse), visitors)
