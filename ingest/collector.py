@@ -10,11 +10,10 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from ingest.enrichment import utc_day
 from ingest.freezer import Freezer
 from ingest.frozen_batch import DamagedBatch, read_batch
 from ingest.loader import Loader
-from ingest.visitors import Visitors
+from ingest.visitors import Visitors, utc_day
 from scanhop.spool import SegmentContent, SegmentName, SpoolId
 from scanhop.spool.claim import Claim, claim_directories
 from scanhop.spool.durable_file import sync_directory

@@ -10,20 +10,17 @@ from zlib import crc32
 
 import orjson
 
-from ingest.enrichment import Enrichment, Scan, utc_month
+from ingest.enrichment import Enrichment
 from ingest.frozen_batch import FORMAT, INSERT_SETTINGS, BatchHeader, batch_id, write_batch
-from ingest.scan_rows import column_names, encode_rows, is_counted
+from ingest.scan_reader import Rejected, Scans
+from ingest.scan_rows import column_names, count_counted, encode_rows
 from scanhop.spool import Damage, SegmentContent, SegmentName, read_segment
 from scanhop.spool.durable_file import write_durably
 from scanhop.spool.frame import FRAME_HEAD, MAX_PAYLOAD
 from scanhop.spool.segment import BATCH, DAMAGED, REJECTED, SEALED
 from scanhop.telemetry.logs import get_logger
-from scanhop.wire.scan_record import BadRecord, ScanRecord, decode_scan
 
 TABLE = "qr_scan_events"
-LATEST_NS = 2**62  # the year 2116: a clock beyond it is no clock
-
-Rejected = tuple[int, bytes, str]
 
 _log = get_logger()
 
@@ -42,9 +39,8 @@ class Freezer:
 
     def freeze(self, name: SegmentName, content: SegmentContent) -> bool:
         """False: no record of the segment can become a row, so there is no batch. Raises OSError."""
-        records, undecoded = _decode(content.records)
-        scans, failed = self._enrich(records)
-        self._set_aside(name, content, [*undecoded, *failed])
+        scans, rejected = self._enrichment.enrich(content.records)
+        self._set_aside(name, content, rejected)
         if not scans:
             return False
         header, body = self._encode(name, scans, sum(not _is_torn(damage) for damage in content.damages))
@@ -52,27 +48,10 @@ class Freezer:
         self.counts["frozen"] += len(scans)
         return True
 
-    def _enrich(
-        self, records: Sequence[tuple[int, bytes, ScanRecord]]
-    ) -> tuple[list[tuple[int, Scan]], list[Rejected]]:
-        """One record that an enrichment fails on must not stop the others, now and after each restart."""
-        scans: list[tuple[int, Scan]] = []
-        failed: list[Rejected] = []
-        for number, payload, record in records:
-            try:
-                scans.append((number, self._enrichment.enrich(record)))
-            except Exception as error:  # noqa: BLE001 - whatever it is
-                _log.exception("enrichment_failed", record=number)
-                failed.append((number, payload, f"enrichment: {type(error).__name__}: {error}"))
-        return scans, failed
-
-    def _encode(
-        self, name: SegmentName, scans: Sequence[tuple[int, Scan]], damaged: int
-    ) -> tuple[BatchHeader, bytes]:
+    def _encode(self, name: SegmentName, scans: Scans, damaged: int) -> tuple[BatchHeader, bytes]:
         frozen_at_ns = self._clock_ns()
         identity = batch_id(name)
         body = encode_rows(identity, frozen_at_ns, scans)
-        times = [scan.record.scanned_at_ns for _, scan in scans]
         header = BatchHeader(
             format=FORMAT,
             batch_id=identity,
@@ -82,10 +61,10 @@ class Freezer:
             columns=column_names(),
             settings=INSERT_SETTINGS,
             rows=len(scans),
-            scans=sum(is_counted(scan) for _, scan in scans),
+            scans=count_counted(scans),
             damaged=damaged,
-            first_scan_at_ns=min(times),
-            last_scan_at_ns=max(times),
+            first_scan_at_ns=min(scans.times_ns),
+            last_scan_at_ns=max(scans.times_ns),
             frozen_at_ns=frozen_at_ns,
             body_crc=crc32(body),
         )
@@ -101,27 +80,6 @@ class Freezer:
         _write_lines(name.path(self._root, REJECTED), [_rejected_line(record) for record in rejected])
 
 
-def _decode(records: Sequence[tuple[int, bytes]]) -> tuple[list[tuple[int, bytes, ScanRecord]], list[Rejected]]:
-    accepted: list[tuple[int, bytes, ScanRecord]] = []
-    rejected: list[Rejected] = []
-    for number, payload in records:
-        try:
-            record = decode_scan(payload)
-            _check(record, accepted[0][2] if accepted else record)
-            accepted.append((number, payload, record))
-        except BadRecord as error:
-            rejected.append((number, payload, str(error)))
-    return accepted, rejected
-
-
-def _check(record: ScanRecord, first: ScanRecord) -> None:
-    """Raises BadRecord for what ClickHouse would refuse, or would put into a second partition."""
-    if not 0 < record.scanned_at_ns < LATEST_NS:
-        raise BadRecord("the time is out of range")
-    if utc_month(record.scanned_at_ns) != utc_month(first.scanned_at_ns):
-        raise BadRecord("another month than the segment's first record")
-
-
 def _is_torn(damage: Damage) -> bool:
     """What a crash leaves at the end: at most one frame. More than that was damaged otherwise."""
     return damage.is_tail and damage.end - damage.start < FRAME_HEAD.size + MAX_PAYLOAD
@@ -132,8 +90,7 @@ def _damage_line(data: bytes, damage: Damage) -> dict[str, object]:
 
 
 def _rejected_line(record: Rejected) -> dict[str, object]:
-    number, payload, reason = record
-    return {"record": number, "reason": reason, "bytes": _base64(payload)}
+    return {"record": record.number, "reason": record.detail, "bytes": _base64(record.payload)}
 
 
 def _base64(data: bytes) -> str:

@@ -21,19 +21,30 @@ class Column(NamedTuple):
 def encode_block(columns: Sequence[Column], rows: int) -> bytes:
     parts = [_varint(len(columns)), _varint(rows)]
     for column in columns:
-        parts += [_string(column.name.encode()), _string(column.type.encode()), column.values]
+        parts += [encode_string(column.name.encode()), encode_string(column.type.encode()), column.values]
     return b"".join(parts)
 
 
 def strings(values: Iterable[bytes]) -> bytes:
-    return b"".join(
-        [bytes((len(value),)) + value if len(value) < 0x80 else _varint(len(value)) + value for value in values]
-    )
+    return b"".join([encode_string(value) for value in values])
+
+
+def texts(values: Iterable[str]) -> bytes:
+    """Strings of which many are equal: each is encoded once."""
+    encoded = _EncodedTexts()
+    return b"".join(map(encoded.__getitem__, values))
 
 
 def uuids(values: Iterable[bytes]) -> bytes:
     """`values` in network order, 16 bytes each."""
-    return b"".join([value[7::-1] + value[:7:-1] for value in values])
+    return b"".join([encode_uuid(value) for value in values])
+
+
+def numbered_uuids(first: bytes, numbers: Sequence[int]) -> bytes:
+    """UUIDs that begin with the 12 bytes `first` and end with a number of 32 bits."""
+    words = array("I", encode_uuid(first + bytes(4))) * len(numbers)
+    words[2::4] = array("I", numbers)
+    return words.tobytes()
 
 
 def uint64s(values: Sequence[int]) -> bytes:
@@ -48,8 +59,19 @@ def bools(values: Iterable[bool]) -> bytes:
     return bytes(values)
 
 
-def _string(value: bytes) -> bytes:
-    return _varint(len(value)) + value
+def encode_string(value: bytes) -> bytes:
+    size = len(value)
+    return (bytes((size,)) if size < 0x80 else _varint(size)) + value
+
+
+def encode_uuid(value: bytes) -> bytes:
+    return value[7::-1] + value[:7:-1]
+
+
+class _EncodedTexts(dict[str, bytes]):
+    def __missing__(self, value: str) -> bytes:
+        encoded = self[value] = encode_string(value.encode())
+        return encoded
 
 
 def _varint(value: int) -> bytes:

@@ -19,6 +19,7 @@ from scanhop.telemetry.logs import configure_logs, get_logger
 
 CLICKHOUSE_TIMEOUT_S = 60
 POSTGRES_TIMEOUT_S = 5.0
+CACHED_PLACES = 100_000
 
 
 def run_ingest(settings: Settings) -> None:
@@ -51,6 +52,6 @@ def build_collector(settings: Settings, postgres: Postgres, clickhouse: ClickHou
 
     root = settings.spool_root
     visitors = Visitors(read_salts)
-    geo_reader = GeoReader(settings.geoip_path)
+    geo_reader = GeoReader(settings.geoip_path, cached_places=CACHED_PLACES)
     enrichment = Enrichment(visitors, settings.trusted_proxies, settings.ip_storage, geo_reader)
     return Collector(root, Freezer(root, enrichment), Loader(clickhouse), visitors)

@@ -8,8 +8,11 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
+from importlib.metadata import version
 
-from scanhop.client_facts.device import MAX_USER_AGENT, Device, DeviceType
+from scanhop.client_facts.device import CACHED_USER_AGENTS, MAX_USER_AGENT, Device, DeviceType
+
+NAMES_VERSION = 1  # of the names below: count up when they change
 
 _PREFETCH_HEADERS = (b"purpose", b"sec-purpose", b"x-purpose", b"x-moz")
 _PREFETCH_WORDS = (b"prefetch", b"preview", b"prerender")
@@ -34,17 +37,30 @@ class BotReason(StrEnum):
     MAIL_GATEWAY = "mail_gateway"
 
 
+def list_version() -> str:
+    """By what verdicts are given: these names, and the crawlers that ua-parser knows."""
+    return f"{NAMES_VERSION}-{version('ua-parser-builtins')}"
+
+
 def judge(device: Device, headers: Mapping[bytes, bytes]) -> BotReason:
     """`headers` by lower-case name. What a request says of itself goes before what its User-Agent is known for."""
-    if any(_asks_ahead(headers[name]) for name in _PREFETCH_HEADERS if name in headers):
-        return BotReason.PREFETCH
-    named = _reason_by_name(headers.get(b"user-agent", b"")[:MAX_USER_AGENT])
+    return BotReason.PREFETCH if asks_ahead(headers) else judge_name(device, headers.get(b"user-agent", b""))
+
+
+def asks_ahead(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a browser says that nobody has asked for this yet."""
+    return any(_says_so(headers[name]) for name in _PREFETCH_HEADERS if name in headers)
+
+
+def judge_name(device: Device, user_agent: bytes) -> BotReason:
+    """What the program is known for, whatever it asks for."""
+    named = _reason_by_name(user_agent[:MAX_USER_AGENT])
     if named is BotReason.NONE and device.device_type is DeviceType.BOT:
         return BotReason.CRAWLER
     return named
 
 
-@lru_cache(4096)
+@lru_cache(CACHED_USER_AGENTS)
 def _reason_by_name(user_agent: bytes) -> BotReason:
     lowered = user_agent.lower()
     if _LINK_PREVIEWS.search(lowered):
@@ -52,6 +68,6 @@ def _reason_by_name(user_agent: bytes) -> BotReason:
     return BotReason.MAIL_GATEWAY if _MAIL_GATEWAYS.search(lowered) else BotReason.NONE
 
 
-def _asks_ahead(value: bytes) -> bool:
+def _says_so(value: bytes) -> bool:
     lowered = value.lower()
     return any(word in lowered for word in _PREFETCH_WORDS)

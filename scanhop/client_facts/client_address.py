@@ -8,6 +8,7 @@ networks is the client. `X-Forwarded-For` is read where present, else `Forwarded
 import ipaddress
 import re
 import socket
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -15,6 +16,7 @@ from functools import lru_cache
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_MAPPED = bytes(10) + b"\xff\xff"
 _QUOTE = re.compile(r'(?<!\\)"')
 _PAIR = re.compile(r'\s*([^\s=;,"]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))\s*(?:;|$)')
 _ELEMENT = re.compile(f"(?:{_PAIR.pattern})+")
@@ -35,6 +37,14 @@ def client_address(peer: bytes, headers: Mapping[bytes, bytes], trusted: Sequenc
     return address
 
 
+def client_bytes(peer: bytes, headers: Mapping[bytes, bytes], trusted: Sequence[Network]) -> bytes:
+    """The same as `client_address`, for who reads many: 4 or 16 bytes, none when unknown."""
+    if not trusted:
+        return peer[12:] if peer.startswith(_MAPPED) and len(peer) == 16 else peer
+    address = client_address(peer, headers, trusted)
+    return b"" if address is None else address.packed
+
+
 @lru_cache(4096)
 def _peer_address(peer: bytes) -> Address:
     """Most phones come by IPv4: `ip_address` would try things first that four bytes cannot be."""
@@ -52,10 +62,22 @@ def unmap(address: Address) -> Address:
     return address
 
 
-def network_of(address: Address) -> str:
+def network_of(address: bytes) -> str:
     """The truncated form: /24 for IPv4, /48 for IPv6, written as the network's first address."""
-    prefix = 24 if address.version == 4 else 48
-    return str(ipaddress.ip_network((address, prefix), strict=False).network_address)
+    if len(address) == 4:
+        return "{}.{}.{}.0".format(*address)
+    words = [f"{word:x}" for word in struct.unpack_from(">3H", address)]
+    while words and words[-1] == "0":  # what is zero joins the zeros behind it
+        words.pop()
+    return ":".join(words) + "::"
+
+
+def text_of(address: bytes) -> str:
+    """As `ipaddress` writes it (RFC 5952)."""
+    if len(address) == 4:
+        return socket.inet_ntop(socket.AF_INET, address)
+    text = socket.inet_ntop(socket.AF_INET6, address)
+    return str(ipaddress.IPv6Address(address)) if "." in text else text
 
 
 def _hops_from_the_right(headers: Mapping[bytes, bytes]) -> Iterator[str]:

@@ -8,8 +8,9 @@ No path: every place is unknown. No file, or one that is broken: the same, and o
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from socket import AF_INET, AF_INET6, inet_ntop
 
 import maxminddb
 import msgspec
@@ -20,9 +21,16 @@ from scanhop.telemetry.logs import get_logger
 CACHED_PLACES = 20_000
 CHECK_EVERY_S = 1.0
 MAX_NAME_LENGTH = 100
-_SITE_BYTES = {4: 3, 6: 6}  # one place for a /24, a /48, where the database tells no smaller networks apart
+_SITE_BYTES = {
+    0: 0,
+    4: 3,
+    16: 6,
+}  # by the length of an address: one place for a /24, a /48, where the database tells no smaller networks apart
 
-_BROKEN = (maxminddb.InvalidDatabaseError, ValueError)
+_FAMILIES = {4: AF_INET, 16: AF_INET6}
+_BYTES = {4: 4, 6: 16}
+
+_BROKEN = (maxminddb.InvalidDatabaseError, ValueError, KeyError)
 
 _log = get_logger()
 
@@ -43,40 +51,54 @@ NOWHERE = Place()
 class GeoReader:
     """Reads places; never raises. `clock` in seconds."""
 
-    def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        clock: Callable[[], float] = time.monotonic,
+        cached_places: int = CACHED_PLACES,
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._cached_places = cached_places
         self._signature: Signature | None = None
         self._databases: dict[int, maxminddb.Reader] = {}
         self._places: dict[bytes, Place] = {}
         self._check_at = float("-inf")
 
     def read(self, address: Address | None) -> Place:
-        if address is None or self._path is None:
-            return NOWHERE
+        return NOWHERE if address is None else self.read_many((address.packed,))[0]
+
+    def read_many(self, addresses: Sequence[bytes]) -> list[Place]:
+        """Of addresses of 4 or 16 bytes each, or none; all by the same databases."""
+        if self._path is None:
+            return [NOWHERE] * len(addresses)
         now = self._clock()
         if now >= self._check_at:
             self._check_at = now + CHECK_EVERY_S
             self._reopen_if_changed(self._path)
-        packed = address.packed
-        site = packed[: _SITE_BYTES[address.version]]
-        return self._places.get(site) or self._places.get(packed) or self._look_up(address, site, packed)
+        find = self._find
+        return [find(address) for address in addresses]
 
-    def _look_up(self, address: Address, site: bytes, packed: bytes) -> Place:
-        database = self._databases.get(address.version)
+    def _find(self, address: bytes) -> Place:
+        site = address[: _SITE_BYTES[len(address)]]
+        places = self._places
+        return places.get(site) or places.get(address) or self._look_up(address, site)
+
+    def _look_up(self, address: bytes, site: bytes) -> Place:
+        database = self._databases.get(len(address))
         if database is None:
             return NOWHERE
         try:
-            record, prefix_length = database.get_with_prefix_len(address)
+            record, prefix_length = database.get_with_prefix_len(inet_ntop(_FAMILIES[len(address)], address))
         except _BROKEN as error:
             _log.error("geoip_broken", path=str(self._path), error=str(error))
             self._databases.clear()
             self._places.clear()
             return NOWHERE
-        if len(self._places) >= CACHED_PLACES:
+        if len(self._places) >= self._cached_places:
             self._places.clear()
         place = place_of(record)
-        self._places[site if prefix_length <= 8 * len(site) else packed] = place
+        self._places[site if prefix_length <= 8 * len(site) else address] = place
         return place
 
     def _reopen_if_changed(self, path: Path) -> None:
@@ -113,17 +135,17 @@ def _signature(path: Path) -> Signature:
 
 
 def _open_databases(files: list[Path]) -> dict[int, maxminddb.Reader]:
-    """For each version of IP the one to ask. One of IPv6 holds IPv4 too, but one of IPv4 alone goes before it."""
-    by_version: dict[int, maxminddb.Reader] = {}
+    """The one to ask, by the length of addresses. One of IPv6 holds IPv4 too; one of IPv4 alone goes before it."""
+    by_length: dict[int, maxminddb.Reader] = {}
     for file in files:
         try:
             database = maxminddb.open_database(file)
-            by_version.setdefault(database.metadata().ip_version, database)
+            by_length.setdefault(_BYTES[database.metadata().ip_version], database)
         except (OSError, *_BROKEN) as error:
             _log.error("geoip_broken", path=str(file), error=str(error))
-    if 6 in by_version:
-        by_version.setdefault(4, by_version[6])
-    return by_version
+    if 16 in by_length:
+        by_length.setdefault(4, by_length[16])
+    return by_length
 
 
 def _name(part: object) -> str:

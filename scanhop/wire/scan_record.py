@@ -32,11 +32,14 @@ HEADERS = (
 )
 HEADER_NUMBER = {name: number for number, name in enumerate(HEADERS, 1)}
 _FORWARDING = (b"x-forwarded-for", b"forwarded")
+_FORWARDING_NUMBERS = frozenset(HEADER_NUMBER[name] for name in _FORWARDING)
 
 _IDS = struct.Struct("<16s16s16s16s16sQB")
+_CODE_LENGTH = struct.Struct("<88xB")
 _EVENT = struct.Struct("<QBB")
 _HEADER = struct.Struct("<BH")
 NOTHING_CHOSEN = b"\0\0"
+_PEER_LENGTHS = (4, 16, 0)
 
 
 class Outcome(IntEnum):
@@ -58,8 +61,23 @@ class Outcome(IntEnum):
         return self.name.lower()
 
 
+OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+
 class BadRecord(ValueError):
     """The bytes are no scan record of this format."""
+
+
+class RoutePrefix(msgspec.Struct, frozen=True, gc=False):
+    """Whose scan it is. Ids are raw bytes."""
+
+    workspace_id: bytes
+    qr_id: bytes
+    user_id: bytes
+    project_id: bytes
+    domain_id: bytes
+    version: int
+    code: str
 
 
 class ScanRecord(msgspec.Struct, frozen=True, gc=False):
@@ -142,53 +160,106 @@ def encode_event(scanned_at_ns: int, outcome: Outcome, peer_length: int) -> byte
 
 def decode_scan(data: bytes) -> ScanRecord:
     """Raises BadRecord."""
-    try:
-        return _decode(data)
-    except (struct.error, IndexError, ValueError) as error:
-        raise BadRecord(str(error)) from error
-
-
-def _decode(data: bytes) -> ScanRecord:
-    workspace, qr, user, project, domain, version, code_length = _IDS.unpack_from(data)
-    at = _IDS.size
-    code, at = _take(data, at, code_length)
-    scanned_at_ns, outcome, peer_length = _EVENT.unpack_from(data, at)
-    peer, at = _take(data, at + _EVENT.size, peer_length)
-    if peer_length not in (0, 4, 16):
-        raise BadRecord(f"a peer address of {peer_length} bytes")
-    rule_id, at = _take(data, at + 1, data[at])
-    variant, at = _take(data, at + 1, data[at])
+    prefix, scanned_at_ns, outcome, peer, chosen, headers = split_scan(data)
+    route = decode_route_prefix(prefix)
+    rule_id, variant = decode_chosen(chosen)
     return ScanRecord(
-        workspace,
-        qr,
-        user,
-        project,
-        domain,
-        version,
-        code.decode(),
+        route.workspace_id,
+        route.qr_id,
+        route.user_id,
+        route.project_id,
+        route.domain_id,
+        route.version,
+        route.code,
         scanned_at_ns,
-        Outcome(outcome),
+        OUTCOMES[outcome],
         peer,
-        rule_id.decode(),
-        variant.decode(),
-        decode_headers(data, at),
+        rule_id,
+        variant,
+        decode_headers(headers),
     )
 
 
-def decode_headers(data: bytes, at: int = 0) -> dict[bytes, bytes]:
-    """What `encode_headers` wrote, from `at` to the end; a header that stood there twice is joined by a comma."""
+def split_scan(data: bytes) -> tuple[bytes, int, int, bytes, bytes, bytes]:
+    """Prefix, time, a number in OUTCOMES, peer, what was chosen, headers. Raises BadRecord.
+
+    Prefix, choice and headers are as they stand, to be decoded by the functions below: they repeat from scan to scan,
+    and who reads many may remember them by their bytes.
+    """
+    try:
+        event_at = _IDS.size + _CODE_LENGTH.unpack_from(data)[0]
+        scanned_at_ns, outcome, peer_length = _EVENT.unpack_from(data, event_at)
+        peer_at = event_at + _EVENT.size
+        chosen_at = peer_at + peer_length
+        variant_at = chosen_at + 1 + data[chosen_at]
+        headers_at = variant_at + 1 + data[variant_at]
+    except (struct.error, IndexError) as error:
+        raise BadRecord(str(error)) from error
+    if headers_at > len(data):
+        raise BadRecord("the record ends early")
+    if outcome not in OUTCOMES or peer_length not in _PEER_LENGTHS:
+        raise BadRecord(f"outcome {outcome}, a peer address of {peer_length} bytes")
+    return (
+        data[:event_at],
+        scanned_at_ns,
+        outcome,
+        data[peer_at:chosen_at],
+        data[chosen_at:headers_at],
+        data[headers_at:],
+    )
+
+
+def decode_route_prefix(prefix: bytes) -> RoutePrefix:
+    """Raises BadRecord."""
+    try:
+        workspace, qr, user, project, domain, version, _ = _IDS.unpack_from(prefix)
+        return RoutePrefix(workspace, qr, user, project, domain, version, prefix[_IDS.size :].decode())
+    except (struct.error, ValueError) as error:
+        raise BadRecord(str(error)) from error
+
+
+def decode_chosen(chosen: bytes) -> tuple[str, str]:
+    """Rule id and variant. Raises BadRecord."""
+    variant_at = 1 + chosen[0]
+    try:
+        return chosen[1:variant_at].decode(), chosen[variant_at + 1 :].decode()
+    except ValueError as error:
+        raise BadRecord(str(error)) from error
+
+
+def split_headers(data: bytes) -> tuple[bytes, bytes]:
+    """The headers that repeat from scan to scan, and those that proxies write, which do not. Raises BadRecord."""
+    repeating, forwarding, at = b"", b"", 0
+    for number, value_at, end in _walk_headers(data):
+        if number in _FORWARDING_NUMBERS:
+            repeating += data[at : value_at - _HEADER.size]
+            forwarding += data[value_at - _HEADER.size : end]
+            at = end
+    return repeating + data[at:], forwarding
+
+
+def decode_headers(data: bytes) -> dict[bytes, bytes]:
+    """What `encode_headers` wrote; a header that stood there twice is joined by a comma. Raises BadRecord."""
     headers: dict[bytes, bytes] = {}
-    while at < len(data):
-        number, length = _HEADER.unpack_from(data, at)
-        value, at = _take(data, at + _HEADER.size, length)
+    for number, value_at, end in _walk_headers(data):
         name = HEADERS[number - 1] if 0 < number <= len(HEADERS) else None
         if name is not None:  # a newer edge may write headers that this version does not know
+            value = data[value_at:end]
             headers[name] = headers[name] + b", " + value if name in headers else value
     return headers
 
 
-def _take(data: bytes, at: int, length: int) -> tuple[bytes, int]:
-    end = at + length
-    if end > len(data):
+def _walk_headers(data: bytes) -> list[tuple[int, int, int]]:
+    """Of each its number, where its value begins and where it ends."""
+    found, end, size = [], 0, len(data)
+    try:
+        while end < size:
+            number, length = _HEADER.unpack_from(data, end)
+            value_at = end + _HEADER.size
+            end = value_at + length
+            found.append((number, value_at, end))
+    except struct.error as error:
+        raise BadRecord(str(error)) from error
+    if end > size:
         raise BadRecord("the record ends early")
-    return data[at:end], end
+    return found

@@ -14,6 +14,7 @@ from ingest.collector import Collector
 from ingest.enrichment import Enrichment
 from ingest.frozen_batch import read_batch
 from ingest.loader import Loader
+from ingest.native_format import encode_string
 from ingest.process import build_collector
 from scanhop.settings import Settings
 from scanhop.spool import SpoolLimits, SpoolWriter
@@ -346,14 +347,14 @@ async def test_a_hostile_user_agent_stops_nobody(collector, spool, rows):
 async def test_a_record_that_an_enrichment_fails_on_is_set_aside(collector, spool, spool_root, rows, monkeypatch):
     for code in ("good234", "evil234"):
         write_scan(spool, new_route(code=code))
-    enrich = Enrichment.enrich
+    take_steps = Enrichment._take_steps
 
-    def fail_on_evil(self, record):
-        if record.code == "evil234":
+    def fail_on_evil(self, scans):
+        if encode_string(b"evil234") in [route.short_code for route in scans.routes]:
             raise ZeroDivisionError
-        return enrich(self, record)
+        take_steps(self, scans)
 
-    monkeypatch.setattr(Enrichment, "enrich", fail_on_evil)
+    monkeypatch.setattr(Enrichment, "_take_steps", fail_on_evil)
     spool.seal_if_due()
     await collector.collect()
     assert await rows("SELECT short_code FROM qr_scan_events") == [("good234",)]

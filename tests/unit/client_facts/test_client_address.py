@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanhop.client_facts.client_address import client_address, is_trusted, network_of, unmap
+from scanhop.client_facts.client_address import client_address, client_bytes, is_trusted, network_of, text_of, unmap
 
 PROXY = b"\x0a\0\0\1"
 STRANGER = b"\xc0\0\2\7"
@@ -61,7 +61,7 @@ def test_no_bytes_make_it_raise_and_what_it_gives_is_an_address(peer, found):
     if client is not None:
         assert ipaddress.ip_address(client.packed) == client
         assert str(client) == str(ipaddress.ip_address(client.packed))
-        assert ipaddress.ip_address(network_of(client))
+        assert ipaddress.ip_address(network_of(client.packed))
 
 
 @given(headers, st.sampled_from(["203.0.113.9", "2001:db8::9"]))
@@ -210,13 +210,27 @@ def test_no_trusted_network_trusts_nobody():
     ],
 )
 def test_a_truncated_address_is_its_network(full, network):
-    assert network_of(address(full)) == network
+    assert network_of(address(full).packed) == network
 
 
 @given(st.ip_addresses())
 def test_truncating_twice_is_truncating_once(full):
-    network = network_of(full)
-    assert network_of(ipaddress.ip_address(network)) == network
+    network = network_of(full.packed)
+    assert network_of(ipaddress.ip_address(network).packed) == network
+
+
+@given(st.ip_addresses() | st.integers(0, 2**16).map(ipaddress.IPv6Address))
+def test_an_address_and_its_network_are_written_as_ipaddress_writes_them(full):
+    network = ipaddress.ip_network((full, 24 if full.version == 4 else 48), strict=False)
+    assert network_of(full.packed) == str(network.network_address)
+    assert text_of(full.packed) == str(full)
+
+
+@given(peers | st.binary(min_size=4, max_size=4).map(lambda end: bytes(10) + b"\xff\xff" + end), headers)
+@pytest.mark.parametrize("trusted", [TRUSTED, ()])
+def test_the_client_as_bytes_is_the_client(trusted, peer, found):
+    client = client_address(peer, found, trusted)
+    assert client_bytes(peer, found, trusted) == (client.packed if client else b"")
 
 
 @pytest.mark.parametrize(

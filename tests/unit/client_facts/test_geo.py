@@ -105,6 +105,12 @@ def test_places_are_remembered_within_a_bound(path):
     assert len(reader._places) == 1000
 
 
+def test_many_at_once_are_where_each_is(path):
+    reader = GeoReader(write_mmdb(path, TO_VIENNA, ip_version=6))
+    addresses = [b"\xc0\0\2\7", b"", b"\xc6\0\2\7", bytes(16), b"\xc0\0\2\x08"]
+    assert reader.read_many(addresses) == [VIENNA, NOWHERE, NOWHERE, NOWHERE, VIENNA]
+
+
 def test_a_database_that_takes_the_place_of_another_is_read(path, clock):
     reader = GeoReader(write_mmdb(path, TO_VIENNA), clock)
     assert place(reader, SOMEWHERE) == VIENNA

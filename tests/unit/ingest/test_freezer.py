@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.freezer import LATEST_NS, Freezer
+from ingest.freezer import Freezer
 from ingest.frozen_batch import batch_id, read_batch
+from ingest.scan_reader import LATEST_NS
 from ingest.scan_rows import event_id
 from scanhop.spool import SegmentName, SpoolLimits, SpoolWriter
 from scanhop.spool.segment import BATCH, DAMAGED, REJECTED, SEALED, list_segments

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.native_format import Column, bools, encode_block, int64s, strings, uint64s, uuids
+from ingest.native_format import (
+    Column,
+    bools,
+    encode_block,
+    int64s,
+    numbered_uuids,
+    strings,
+    texts,
+    uint64s,
+    uuids,
+)
 from tests.unit.ingest.native_decoder import NativeDecoder
 
 rows = st.lists(
@@ -69,3 +79,15 @@ def test_the_bytes_of_a_block_are_those_of_the_format():
 def test_a_number_that_does_not_fit_is_refused(number):
     with pytest.raises(OverflowError):
         uint64s([number])
+
+
+@given(
+    st.lists(st.sampled_from(["", "de", "caf\u00e9", "x" * 200]) | st.text(st.characters(exclude_categories=["Cs"])))
+)
+def test_texts_are_strings_in_utf8(values):
+    assert texts(values) == strings(value.encode() for value in values)
+
+
+@given(st.binary(min_size=12, max_size=12), st.lists(st.integers(0, 2**32 - 1), max_size=5))
+def test_numbered_uuids_end_with_their_number(first, numbers):
+    assert numbered_uuids(first, numbers) == uuids(first + number.to_bytes(4) for number in numbers)

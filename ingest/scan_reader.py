@@ -1,0 +1,217 @@
+"""The records of a segment as columns, each part decoded once for all scans that share it.
+
+A route's prefix, what was chosen and the headers of a browser repeat from scan to scan: what they decode to is
+remembered by their bytes, within bounds. What proxies write differs from scan to scan; it is cut out and kept beside
+the headers, so that those repeat behind a load balancer too.
+
+A record that cannot be a row is rejected with its reason, and stops no other.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+
+from ingest.native_format import encode_string, encode_uuid
+from scanhop.client_facts.bots import BotReason, asks_ahead
+from scanhop.client_facts.device import Device
+from scanhop.client_facts.geo import Place
+from scanhop.wire.scan_record import (
+    BadRecord,
+    decode_chosen,
+    decode_headers,
+    decode_route_prefix,
+    split_headers,
+    split_scan,
+)
+
+LATEST_NS = 2**62  # the year 2116: a clock beyond it is no clock
+MAX_USER_AGENT = 1024
+MAX_REFERER = 2048
+REMEMBERED_ROUTES = 16_384
+REMEMBERED_HEADERS = 32_768
+MAX_REMEMBERED_BYTES = 512
+_NS_PER_S = 1_000_000_000
+
+Record = tuple[int, bytes]
+
+
+class Rejection(StrEnum):
+    """Why a record is no row. A closed list."""
+
+    MALFORMED = "malformed"
+    TIME_OUT_OF_RANGE = "time_out_of_range"
+    ANOTHER_MONTH = "another_month"
+    FAILED = "failed"
+
+
+class Rejected(NamedTuple):
+    """A record that is no row; `detail` says more of the reason."""
+
+    number: int
+    payload: bytes
+    reason: Rejection
+    detail: str
+
+
+class RouteValues(msgspec.Struct, frozen=True, gc=False):
+    """What a route's prefix says, as values of ClickHouse's Native format; the version is a number."""
+
+    workspace_id: bytes
+    qr_id: bytes
+    user_id: bytes
+    project_id: bytes
+    domain_id: bytes
+    short_code: bytes
+    version: int
+
+
+class ClientHeaders(msgspec.Struct, frozen=True, gc=False):
+    """What a client sent. `identity` is its part of a visitor's key; `*_value` is of the Native format."""
+
+    user_agent: bytes
+    user_agent_text: str
+    accept_language: bytes
+    asks_ahead: bool
+    identity: bytes
+    user_agent_value: bytes
+    referer_value: bytes
+
+
+@dataclass(slots=True)
+class Scans:
+    """Columns of equal length: the n-th value of each is of the n-th scan. The lower ones are filled by enrichment.
+
+    Peers and addresses are 4 or 16 bytes, or none. `forwarding`: what proxies wrote, by header.
+    """
+
+    numbers: list[int] = field(default_factory=list)
+    routes: list[RouteValues] = field(default_factory=list)
+    times_ns: list[int] = field(default_factory=list)
+    outcomes: list[int] = field(default_factory=list)
+    peers: list[bytes] = field(default_factory=list)
+    chosen: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[ClientHeaders] = field(default_factory=list)
+    forwarding: list[Mapping[bytes, bytes]] = field(default_factory=list)
+
+    addresses: list[bytes] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    devices: list[Device] = field(default_factory=list)
+    bot_reasons: list[BotReason] = field(default_factory=list)
+    visitors: list[int] = field(default_factory=list)
+    languages: list[str] = field(default_factory=list)
+    ips: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def apart(self) -> Iterator["Scans"]:
+        """Each scan by itself, as it was read."""
+        for number in range(len(self)):
+            yield Scans(*(getattr(self, name)[number : number + 1] for name in _READ_COLUMNS))
+
+    def extend(self, other: "Scans") -> None:
+        for column in fields(self):
+            getattr(self, column.name).extend(getattr(other, column.name))
+
+
+_READ_COLUMNS = tuple(column.name for column in fields(Scans))[:8]
+
+
+class ScanReader:
+    """Reads records into columns."""
+
+    def __init__(self) -> None:
+        self._read_route = lru_cache(REMEMBERED_ROUTES)(_route_values)
+        self._read_chosen = lru_cache(REMEMBERED_ROUTES)(decode_chosen)
+        self._headers: dict[bytes, ClientHeaders] = {}
+
+    def read(self, records: Sequence[Record]) -> tuple[Scans, list[Rejected]]:
+        """All of one month, the first one's: a batch is one partition."""
+        rows: list[tuple[object, ...]] = []
+        rejected: list[Rejected] = []
+        read_route, read_chosen, known_headers = self._read_route, self._read_chosen, self._headers
+        since_ns, until_ns = 1, LATEST_NS
+        for number, payload in records:
+            try:
+                prefix, at_ns, outcome, peer, chosen, block = split_scan(payload)
+                if not since_ns <= at_ns < until_ns:
+                    rejected.append(Rejected(number, payload, *_wrong_time(at_ns)))
+                    continue
+                headers, forwarding = known_headers.get(block), _NOTHING
+                if headers is None:
+                    headers, forwarding = self._read_headers(block)
+                row = (number, read_route(prefix), at_ns, outcome, peer, read_chosen(chosen), headers, forwarding)
+            except BadRecord as error:
+                rejected.append(Rejected(number, payload, Rejection.MALFORMED, str(error)))
+                continue
+            if not rows:
+                since_ns, until_ns = month_of(at_ns)
+            rows.append(row)
+        return Scans(*(list(column) for column in zip(*rows, strict=True))), rejected
+
+    def _read_headers(self, block: bytes) -> tuple[ClientHeaders, Mapping[bytes, bytes]]:
+        repeating, forwarding = split_headers(block)
+        headers = self._headers.get(repeating)
+        if headers is None:
+            headers = _client_headers(decode_headers(repeating))
+            self._remember(repeating, headers)
+        return headers, decode_headers(forwarding) if forwarding else _NOTHING
+
+    def _remember(self, block: bytes, headers: ClientHeaders) -> None:
+        if len(block) > MAX_REMEMBERED_BYTES:
+            return
+        if len(self._headers) >= REMEMBERED_HEADERS:
+            self._headers.clear()
+        self._headers[block] = headers
+
+
+_NOTHING: Mapping[bytes, bytes] = {}
+
+
+def _wrong_time(at_ns: int) -> tuple[Rejection, str]:
+    if 0 < at_ns < LATEST_NS:
+        return Rejection.ANOTHER_MONTH, "another month than the segment's first record"
+    return Rejection.TIME_OUT_OF_RANGE, "the time is out of range"
+
+
+def month_of(at_ns: int) -> tuple[int, int]:
+    """The UTC month of that time: its first ns, and that of the next month or LATEST_NS."""
+    first = datetime.fromtimestamp(at_ns // _NS_PER_S, UTC).replace(day=1, hour=0, minute=0, second=0)
+    after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+    return max(1, int(first.timestamp()) * _NS_PER_S), min(LATEST_NS, int(after.timestamp()) * _NS_PER_S)
+
+
+def _route_values(prefix: bytes) -> RouteValues:
+    route = decode_route_prefix(prefix)
+    return RouteValues(
+        encode_uuid(route.workspace_id),
+        encode_uuid(route.qr_id),
+        encode_uuid(route.user_id),
+        encode_uuid(route.project_id),
+        encode_uuid(route.domain_id),
+        encode_string(route.code.encode()),
+        route.version,
+    )
+
+
+def _client_headers(sent: dict[bytes, bytes]) -> ClientHeaders:
+    user_agent, language = sent.get(b"user-agent", b""), sent.get(b"accept-language", b"")
+    return ClientHeaders(
+        user_agent,
+        user_agent.decode("latin-1"),
+        language,
+        asks_ahead(sent),
+        b"\0".join((user_agent, language)),
+        _text_value(user_agent, MAX_USER_AGENT),
+        _text_value(sent.get(b"referer", b""), MAX_REFERER),
+    )
+
+
+def _text_value(sent: bytes, limit: int) -> bytes:
+    """As UTF-8, whatever bytes the client sent."""
+    return encode_string(sent[:limit].decode("utf-8", "replace").encode())

@@ -1,0 +1,113 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ingest.native_format import encode_string, encode_uuid
+from ingest.scan_reader import LATEST_NS, REMEMBERED_HEADERS, Rejection, ScanReader, month_of
+from scanhop.wire.scan_record import BadRecord, Outcome, decode_scan, encode_headers, encode_route_prefix, encode_scan
+from tests.routes import PHONE, new_route
+from tests.unit.ingest.test_enrichment import DAY_NS, NOON, PEER, PREFIX, record, records
+
+
+@given(st.lists(records | st.binary(max_size=300), max_size=4))
+def test_columns_say_what_the_records_say(payloads):
+    scans, rejected = ScanReader().read(list(enumerate(payloads)))
+    for place, number in enumerate(scans.numbers):
+        found = decode_scan(payloads[number])
+        route, headers = scans.routes[place], scans.headers[place]
+        assert (route.qr_id, route.workspace_id) == (encode_uuid(found.qr_id), encode_uuid(found.workspace_id))
+        assert (route.short_code, route.version) == (encode_string(found.code.encode()), found.route_version)
+        assert (scans.times_ns[place], scans.peers[place]) == (found.scanned_at_ns, found.peer)
+        assert scans.outcomes[place] == found.outcome
+        assert scans.chosen[place] == (found.rule_id, found.variant)
+        assert headers.user_agent == found.headers.get(b"user-agent", b"")
+        assert headers.accept_language == found.headers.get(b"accept-language", b"")
+        assert scans.forwarding[place].get(b"x-forwarded-for") == found.headers.get(b"x-forwarded-for")
+        assert scans.forwarding[place].get(b"forwarded") == found.headers.get(b"forwarded")
+    for number, payload, reason, _ in rejected:
+        assert payload == payloads[number]
+        assert reason in Rejection
+        if reason is Rejection.MALFORMED:
+            with pytest.raises(BadRecord):
+                decode_scan(payload)
+
+
+@given(records, st.data())
+def test_a_record_cut_short_anywhere_is_what_the_decoder_says(payload, data):
+    cut = payload[: data.draw(st.integers(0, len(payload) - 1))]
+    scans, _ = ScanReader().read([(0, cut)])
+    try:
+        decode_scan(cut)
+    except BadRecord:
+        assert len(scans) == 0
+    else:
+        assert len(scans) == 1
+
+
+def test_headers_that_repeat_are_decoded_once_though_proxies_write_others():
+    reader = ScanReader()
+    chains = [b"198.51.100.1", b"198.51.100.2"]
+    payloads = [record({b"x-forwarded-for": chain, b"user-agent": PHONE}) for chain in chains]
+    scans, _ = reader.read([*enumerate([*payloads, record()])])
+    assert scans.headers[0] is scans.headers[1] is scans.headers[2]
+    assert [found.get(b"x-forwarded-for") for found in scans.forwarding] == [*chains, None]
+
+
+def test_headers_are_remembered_within_a_bound():
+    reader = ScanReader()
+    for number in range(REMEMBERED_HEADERS + 10):
+        reader.read([(0, record({b"user-agent": b"%d" % number}))])
+    assert len(reader._headers) == 10
+
+
+def test_long_headers_are_not_remembered():
+    reader = ScanReader()
+    scans, _ = reader.read([(0, record({b"referer": b"x" * 1000}))])
+    assert scans.headers[0].referer_value == encode_string(b"x" * 1000)
+    assert reader._headers == {}
+
+
+def test_the_month_is_that_of_the_first_record_that_can_be_a_row():
+    payloads = [b"none", record(at_ns=0), record(at_ns=NOON), record(at_ns=NOON + 20 * DAY_NS)]
+    scans, rejected = ScanReader().read(list(enumerate(payloads)))
+    assert scans.numbers == [2]
+    assert [found.reason for found in rejected] == [
+        Rejection.MALFORMED,
+        Rejection.TIME_OUT_OF_RANGE,
+        Rejection.ANOTHER_MONTH,
+    ]
+
+
+def test_a_code_that_is_no_text_is_malformed():
+    prefix = encode_route_prefix(new_route(code="menu")).replace(b"menu", b"m\xffnu")
+    payload = encode_scan(prefix, NOON, Outcome.REDIRECT, PEER, b"")
+    _, rejected = ScanReader().read(
+        [(0, payload), (1, encode_scan(PREFIX, NOON, Outcome.REDIRECT, PEER, b"", b"\xff"))]
+    )
+    assert [found.reason for found in rejected] == [Rejection.MALFORMED] * 2
+
+
+def test_headers_may_come_twice():
+    twice = encode_headers(
+        [(b"user-agent", b"a"), (b"x-forwarded-for", b"1"), (b"user-agent", b"b"), (b"x-forwarded-for", b"2")]
+    )
+    scans, _ = ScanReader().read([(0, encode_scan(PREFIX, NOON, Outcome.REDIRECT, PEER, twice))])
+    assert scans.headers[0].user_agent == b"a, b"
+    assert scans.forwarding[0] == {b"x-forwarded-for": b"1, 2"}
+
+
+@given(st.integers(1, LATEST_NS - 1))
+@example(1)
+@example(LATEST_NS - 1)
+def test_a_moment_is_in_its_utc_month(at_ns):
+    since_ns, until_ns = month_of(at_ns)
+    assert since_ns <= at_ns < until_ns
+    at = datetime.fromtimestamp(at_ns // 10**9, UTC)
+    for edge_ns in (since_ns, until_ns - 1):
+        edge = datetime.fromtimestamp(edge_ns // 10**9, UTC)
+        assert (edge.year, edge.month) == (at.year, at.month)
+    if until_ns < LATEST_NS:
+        after = datetime.fromtimestamp(until_ns // 10**9, UTC)
+        assert (after.year, after.month) != (at.year, at.month)
