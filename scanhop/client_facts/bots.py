@@ -20,11 +20,12 @@ _PREFETCH_WORDS = (b"prefetch", b"preview", b"prerender")
 _LINK_PREVIEWS = re.compile(
     rb"^whatsapp/|facebookexternalhit|facebot|twitterbot|slackbot|slack-imgproxy|telegrambot|discordbot|linkedinbot"
     rb"|skypeuripreview|kakaotalk-scrap|snap url preview|redditbot|pinterestbot|embedly|iframely|bitlybot|vkshare"
-    rb"|^mastodon/|^synapse |cardyb"
+    rb"|^mastodon/|^synapse |cardyb|bingpreview|microsoftpreview|meta-externalfetcher|facebookcatalog"
 )
 _MAIL_GATEWAYS = re.compile(
     rb"googleimageproxy|yahoomailproxy|barracuda|mimecast|proofpoint|microsoft office existence discovery"
 )
+_CRAWLERS = re.compile(rb"headlesschrome|chrome-lighthouse|phantomjs|zgrab")  # beside those that ua-parser knows
 
 
 class BotReason(StrEnum):
@@ -65,7 +66,9 @@ def _reason_by_name(user_agent: bytes) -> BotReason:
     lowered = user_agent.lower()
     if _LINK_PREVIEWS.search(lowered):
         return BotReason.LINK_PREVIEW
-    return BotReason.MAIL_GATEWAY if _MAIL_GATEWAYS.search(lowered) else BotReason.NONE
+    if _MAIL_GATEWAYS.search(lowered):
+        return BotReason.MAIL_GATEWAY
+    return BotReason.CRAWLER if _CRAWLERS.search(lowered) else BotReason.NONE
 
 
 def _says_so(value: bytes) -> bool:

@@ -1,8 +1,10 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanhop.client_facts.bots import BotReason, judge
+from scanhop.client_facts.bots import BotReason, judge, list_version
 from scanhop.client_facts.device import Device, DeviceType
 
 PHONE = Device(DeviceType.MOBILE, "iOS", "Mobile Safari")
@@ -72,6 +74,9 @@ def test_the_names_of_reasons_never_change():
         b"Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5",
         b"Mastodon/4.3.0 (http.rb/5.2.0; +https://mastodon.example/) Bot",
         b"Synapse (bot; +https://github.com/matrix-org/synapse)",
+        b"Mozilla/5.0 (Windows NT 6.1; WOW64) AppleWebKit/534+ (KHTML, like Gecko) BingPreview/1.0b",
+        b"Mozilla/5.0 (compatible; MicrosoftPreview/2.0; +https://aka.ms/MicrosoftPreview)",
+        b"meta-externalfetcher/1.1",
     ],
 )
 @pytest.mark.parametrize("device", [PHONE, CRAWLER])
@@ -107,6 +112,22 @@ def test_who_looks_whether_a_link_in_a_mail_is_safe_is_a_mail_gateway(user_agent
 )
 def test_programs_that_people_use_and_browsers_inside_apps_are_not_told_by_name(user_agent):
     assert judge(PHONE, {b"user-agent": user_agent}) is BotReason.NONE
+
+
+@pytest.mark.parametrize(
+    "user_agent",
+    [
+        b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/120.0.0.0 Safari/537.36",
+        b"Mozilla/5.0 (Linux; Android 11) AppleWebKit/537.36 Chrome/109.0 Mobile Safari/537.36 Chrome-Lighthouse",
+        b"Mozilla/5.0 zgrab/0.x",
+    ],
+)
+def test_a_browser_without_a_person_is_a_crawler(user_agent):
+    assert judge(PHONE, {b"user-agent": user_agent}) is BotReason.CRAWLER
+
+
+def test_the_version_of_the_lists_names_ours_and_that_of_the_library():
+    assert re.fullmatch(r"\d+-\d+", list_version())
 
 
 def test_a_link_preview_that_asks_ahead_is_counted_as_asking_ahead():
