@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from scanhop.client_facts.geo import BrokenDatabase, describe_database
 from scanhop.settings import Settings
 from scanhop.stores.clickhouse import ClickHouse
 from scanhop.stores.errors import StoreError
@@ -126,9 +127,16 @@ def _geoip(settings: Settings) -> str:
     path: Path | None = settings.geoip_path
     if path is None:
         return "no file set: countries and cities stay empty"
-    if not path.is_file() or not os.access(path, os.R_OK):
-        raise Ailment(f"{path} cannot be read")
-    return str(path)
+    files = sorted(path.glob("*.mmdb")) if path.is_dir() else [path]
+    try:
+        found = ", ".join(f"{file}: {describe_database(file)}" for file in files)
+    except OSError as error:
+        raise Ailment(f"{path} cannot be read: {error.strerror}; scanhop geoip fetch brings one") from error
+    except BrokenDatabase as error:
+        raise Ailment(f"{path} cannot be used: {error}") from error
+    if not found:
+        raise Ailment(f"{path} holds no .mmdb file; scanhop geoip fetch brings one")
+    return found
 
 
 def _needed(value: str | None, name: str) -> str:

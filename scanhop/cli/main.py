@@ -17,6 +17,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+geoip = typer.Typer(help="The database of where addresses are.", no_args_is_help=True)
+app.add_typer(geoip, name="geoip")
 DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept. Default: SCANHOP_DATA_DIR, .scanhop")]
 Descriptor = Annotated[int | None, typer.Option(hidden=True)]
 
@@ -127,6 +129,19 @@ def seed(data_dir: DataDir = None) -> None:
     try:
         typer.echo(seed_demo(f"http://{settings.api_bind}", require(settings, "admin_key"), settings.data_dir))
     except DemoFailed as error:
+        raise CommandFailed(str(error)) from error
+
+
+@geoip.command()
+def fetch() -> None:
+    """Bring the database at SCANHOP_GEOIP_URL (.mmdb, .mmdb.gz or .tar.gz) to SCANHOP_GEOIP_PATH."""
+    from scanhop.cli.geoip import FetchFailed, fetch_geoip  # noqa: PLC0415
+
+    settings = load_settings()
+    url, path = require(settings, "geoip_url"), Path(require(settings, "geoip_path"))
+    try:
+        typer.echo(fetch_geoip(url, path))
+    except FetchFailed as error:
         raise CommandFailed(str(error)) from error
 
 

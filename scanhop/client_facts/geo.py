@@ -9,6 +9,8 @@ No path: every place is unknown. No file, or one that is broken: the same, and o
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_ntop
 
@@ -21,6 +23,7 @@ from scanhop.telemetry.logs import get_logger
 CACHED_PLACES = 20_000
 CHECK_EVERY_S = 1.0
 MAX_NAME_LENGTH = 100
+TRIED_RECORDS = 1000
 _SITE_BYTES = {
     0: 0,
     4: 3,
@@ -46,6 +49,10 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
 
 NOWHERE = Place()
+
+
+class BrokenDatabase(Exception):
+    """The file is no database of places; the message says what it is."""
 
 
 class GeoReader:
@@ -113,6 +120,20 @@ class GeoReader:
         self._databases = _open_databases([Path(name) for name, *_ in signature])
         if not signature:
             _log.warning("geoip_missing", path=str(path))
+
+
+def describe_database(file: Path) -> str:
+    """Its type and age, such as "GeoLite2-City of 2026-11-03". Raises BrokenDatabase, OSError."""
+    try:
+        with maxminddb.open_database(file) as database:
+            about = database.metadata()
+            tells_places = any(place_of(record) != NOWHERE for _, record in islice(database, TRIED_RECORDS))
+        built = datetime.fromtimestamp(about.build_epoch, UTC)
+    except (*_BROKEN, OverflowError) as error:
+        raise BrokenDatabase(f"not a GeoIP database: {error}") from error
+    if not tells_places:
+        raise BrokenDatabase(f"a database of type {about.database_type}, which tells no places")
+    return f"{about.database_type} of {built:%Y-%m-%d}"
 
 
 def place_of(record: object) -> Place:
