@@ -8,14 +8,14 @@ apart. Steps are counted for scans that have passed all of them, so `figures` an
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from time import perf_counter
+from time import thread_time
 from typing import Literal, NamedTuple
 
-from ingest.scan_reader import Record, Rejected, Rejection, ScanReader, Scans
+from ingest.scan_reader import Record, Rejected, Rejection, ScanReader, Scans, UserAgent
 from ingest.visitors import NO_VISITOR, Visitors
 from scanhop.client_facts.bots import BotReason, judge_name
-from scanhop.client_facts.client_address import Network, client_bytes, network_of, text_of
-from scanhop.client_facts.device import DeviceReader
+from scanhop.client_facts.client_address import Network, TrustedNetworks, client_bytes, network_of, text_of
+from scanhop.client_facts.device import Device, DeviceReader
 from scanhop.client_facts.geo import NOWHERE, GeoReader
 from scanhop.client_facts.language import first_language
 from scanhop.telemetry.logs import get_logger
@@ -47,7 +47,7 @@ class Unknown(StrEnum):
 
 
 class Figures(NamedTuple):
-    """What one step has done so far."""
+    """What one step has done so far, in seconds of CPU."""
 
     records: int
     seconds: float
@@ -67,7 +67,7 @@ class Enrichment:
         geo_reader: GeoReader | None = None,
     ) -> None:
         self._visitors = visitors
-        self._trusted = trusted
+        self._trusted = TrustedNetworks(trusted)
         self._ip_storage = ip_storage
         self._geo_reader = geo_reader or GeoReader(None)
         self._reader = ScanReader()
@@ -92,9 +92,9 @@ class Enrichment:
 
     def enrich(self, records: Sequence[Record]) -> tuple[Scans, list[Rejected]]:
         """The scans with all their columns, and the records that cannot be rows."""
-        started = perf_counter()
+        started = thread_time()
         scans, rejected = self._reader.read(records)
-        self._count(Step.READ, len(records), perf_counter() - started)
+        self._count(Step.READ, len(records), thread_time() - started)
         try:
             self._take_steps(scans)
         except Exception:  # noqa: BLE001 - whatever it is, one record or another is to blame
@@ -122,9 +122,9 @@ class Enrichment:
         """Counted when all have succeeded."""
         seconds = []
         for _, take in self._steps:
-            started = perf_counter()
+            started = thread_time()
             take(scans)
-            seconds.append(perf_counter() - started)
+            seconds.append(thread_time() - started)
         for (step, _), spent in zip(self._steps, seconds, strict=True):
             self._count(step, len(scans), spent)
 
@@ -139,18 +139,28 @@ class Enrichment:
         scans.places = self._geo_reader.read_many(scans.addresses)
 
     def _read_devices(self, scans: Scans) -> None:
-        read = self._devices.read
-        scans.devices = [read(headers.user_agent_text) for headers in scans.headers]
+        agents = [headers.user_agent for headers in scans.headers]
+        scans.devices = [agent.device or self._device_of(agent) for agent in agents]
+
+    def _device_of(self, agent: UserAgent) -> Device:
+        agent.device = self._devices.read(agent.sent.decode("latin-1"))
+        return agent.device
 
     def _judge_bots(self, scans: Scans) -> None:
         scans.bot_reasons = [
-            BotReason.PREFETCH if headers.asks_ahead else judge_name(device, headers.user_agent)
-            for device, headers in zip(scans.devices, scans.headers, strict=True)
+            BotReason.PREFETCH if headers.asks_ahead else self._reason_of(headers.user_agent, device)
+            for headers, device in zip(scans.headers, scans.devices, strict=True)
         ]
 
+    def _reason_of(self, agent: UserAgent, device: Device) -> BotReason:
+        if agent.bot_reason is None:
+            agent.bot_reason = judge_name(device, agent.sent)
+        return agent.bot_reason
+
     def _key_visitors(self, scans: Scans) -> None:
-        identities = [headers.identity for headers in scans.headers]
-        scans.visitors = self._visitors.keys(zip(scans.times_ns, scans.addresses, identities, strict=True))
+        agents = [headers.user_agent.sent for headers in scans.headers]
+        languages = [headers.accept_language for headers in scans.headers]
+        scans.visitors = self._visitors.keys(zip(scans.times_ns, scans.addresses, agents, languages, strict=True))
 
     def _read_languages(self, scans: Scans) -> None:
         scans.languages = [first_language(headers.accept_language) for headers in scans.headers]

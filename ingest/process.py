@@ -19,7 +19,7 @@ from scanhop.telemetry.logs import configure_logs, get_logger
 
 CLICKHOUSE_TIMEOUT_S = 60
 POSTGRES_TIMEOUT_S = 5.0
-CACHED_PLACES = 100_000
+CACHED_PLACES = 250_000
 
 
 def run_ingest(settings: Settings) -> None:

@@ -18,7 +18,7 @@ import msgspec
 
 from ingest.native_format import encode_string, encode_uuid
 from scanhop.client_facts.bots import BotReason, asks_ahead
-from scanhop.client_facts.device import Device
+from scanhop.client_facts.device import CACHED_USER_AGENTS, Device
 from scanhop.client_facts.geo import Place
 from scanhop.wire.scan_record import (
     BadRecord,
@@ -33,8 +33,8 @@ LATEST_NS = 2**62  # the year 2116: a clock beyond it is no clock
 MAX_USER_AGENT = 1024
 MAX_REFERER = 2048
 REMEMBERED_ROUTES = 16_384
-REMEMBERED_HEADERS = 32_768
-MAX_REMEMBERED_BYTES = 512
+REMEMBERED_HEADERS = 65_536
+MAX_REMEMBERED_BYTES = 400
 _NS_PER_S = 1_000_000_000
 
 Record = tuple[int, bytes]
@@ -70,16 +70,22 @@ class RouteValues(msgspec.Struct, frozen=True, gc=False):
     version: int
 
 
-class ClientHeaders(msgspec.Struct, frozen=True, gc=False):
-    """What a client sent. `identity` is its part of a visitor's key; `*_value` is of the Native format."""
+class UserAgent(msgspec.Struct, gc=False):
+    """One User-Agent; `value` is of the Native format. The others are for enrichment to find once and remember."""
 
-    user_agent: bytes
-    user_agent_text: str
+    sent: bytes
+    value: bytes
+    device: Device | None = None
+    bot_reason: BotReason | None = None
+
+
+class ClientHeaders(msgspec.Struct, gc=False):
+    """What a client sent, without what proxies added; `referer_value` is of the Native format."""
+
+    user_agent: UserAgent
     accept_language: bytes
-    asks_ahead: bool
-    identity: bytes
-    user_agent_value: bytes
     referer_value: bytes
+    asks_ahead: bool
 
 
 @dataclass(slots=True)
@@ -128,6 +134,7 @@ class ScanReader:
     def __init__(self) -> None:
         self._read_route = lru_cache(REMEMBERED_ROUTES)(_route_values)
         self._read_chosen = lru_cache(REMEMBERED_ROUTES)(decode_chosen)
+        self._read_user_agent = lru_cache(CACHED_USER_AGENTS)(_user_agent)
         self._headers: dict[bytes, ClientHeaders] = {}
 
     def read(self, records: Sequence[Record]) -> tuple[Scans, list[Rejected]]:
@@ -158,9 +165,18 @@ class ScanReader:
         repeating, forwarding = split_headers(block)
         headers = self._headers.get(repeating)
         if headers is None:
-            headers = _client_headers(decode_headers(repeating))
+            headers = self._client_headers(decode_headers(repeating))
             self._remember(repeating, headers)
-        return headers, decode_headers(forwarding) if forwarding else _NOTHING
+        return headers, forwarding
+
+    def _client_headers(self, sent: Mapping[bytes, bytes]) -> ClientHeaders:
+        referer = sent.get(b"referer")
+        return ClientHeaders(
+            self._read_user_agent(sent.get(b"user-agent", b"")),
+            sent.get(b"accept-language", b""),
+            _text_value(referer, MAX_REFERER) if referer else _EMPTY,
+            asks_ahead(sent),
+        )
 
     def _remember(self, block: bytes, headers: ClientHeaders) -> None:
         if len(block) > MAX_REMEMBERED_BYTES:
@@ -170,6 +186,7 @@ class ScanReader:
         self._headers[block] = headers
 
 
+_EMPTY = encode_string(b"")
 _NOTHING: Mapping[bytes, bytes] = {}
 
 
@@ -199,17 +216,8 @@ def _route_values(prefix: bytes) -> RouteValues:
     )
 
 
-def _client_headers(sent: dict[bytes, bytes]) -> ClientHeaders:
-    user_agent, language = sent.get(b"user-agent", b""), sent.get(b"accept-language", b"")
-    return ClientHeaders(
-        user_agent,
-        user_agent.decode("latin-1"),
-        language,
-        asks_ahead(sent),
-        b"\0".join((user_agent, language)),
-        _text_value(user_agent, MAX_USER_AGENT),
-        _text_value(sent.get(b"referer", b""), MAX_REFERER),
-    )
+def _user_agent(sent: bytes) -> UserAgent:
+    return UserAgent(sent, _text_value(sent, MAX_USER_AGENT))
 
 
 def _text_value(sent: bytes, limit: int) -> bytes:

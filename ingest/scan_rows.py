@@ -6,13 +6,14 @@ Types are strict here: whatever cannot become a row was turned away before.
 from operator import attrgetter, itemgetter
 from uuid import UUID
 
-from ingest.native_format import Column, bools, encode_block, int64s, numbered_uuids, texts, uint64s, uuids
+from ingest.native_format import Column, bools, encode_block, int64s, numbered_uuids, strings, texts, uint64s, uuids
 from ingest.scan_reader import Scans
 from scanhop.client_facts.bots import BotReason, list_version
 from scanhop.wire.scan_record import OUTCOMES, Outcome
 
 _DATETIME = "DateTime64(3, 'UTC')"
 _NS_PER_MS = 1_000_000
+_REDIRECT = Outcome.REDIRECT.value
 
 
 def event_id(batch_id: UUID, record_number: int) -> bytes:
@@ -22,8 +23,8 @@ def event_id(batch_id: UUID, record_number: int) -> bytes:
 
 def count_counted(scans: Scans) -> int:
     """What `total_scans` and the rollups' `scans` mean: GETs that were sent to the target, not by bots."""
-    wanted = (Outcome.REDIRECT.value, BotReason.NONE)
-    return list(zip(scans.outcomes, scans.bot_reasons, strict=True)).count(wanted)
+    told = zip(scans.outcomes, scans.bot_reasons, strict=True)
+    return sum([outcome == _REDIRECT and reason is BotReason.NONE for outcome, reason in told])
 
 
 def encode_rows(batch_id: UUID, received_at_ns: int, scans: Scans) -> bytes:
@@ -57,7 +58,7 @@ def _columns(batch_id: UUID, received_at_ns: int, scans: Scans) -> list[Column]:
         Column("bot_reason", "String", texts(scans.bot_reasons)),
         Column("bot_list_version", "String", texts([list_version()]) * rows),
         Column("visitor", "UInt64", uint64s(scans.visitors)),
-        Column("ip", "String", texts(scans.ips)),
+        Column("ip", "String", strings([ip.encode() for ip in scans.ips])),
         Column("country", "String", texts(map(attrgetter("country"), places))),
         Column("region", "String", texts(map(attrgetter("region"), places))),
         Column("city", "String", texts(map(attrgetter("city"), places))),
@@ -65,6 +66,6 @@ def _columns(batch_id: UUID, received_at_ns: int, scans: Scans) -> list[Column]:
         Column("device_type", "String", texts(map(attrgetter("device_type"), devices))),
         Column("os", "String", texts(map(attrgetter("os"), devices))),
         Column("browser", "String", texts(map(attrgetter("browser"), devices))),
-        Column("user_agent", "String", b"".join([sent.user_agent_value for sent in headers])),
+        Column("user_agent", "String", b"".join([sent.user_agent.value for sent in headers])),
         Column("referer", "String", b"".join([sent.referer_value for sent in headers])),
     ]

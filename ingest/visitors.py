@@ -30,11 +30,11 @@ class Visitors:
     def has(self, day: date) -> bool:
         return day in self._salts
 
-    def keys(self, seen: Iterable[tuple[int, bytes, bytes]]) -> list[int]:
-        """Of each (time in ns, client address, its User-Agent, a zero byte and its Accept-Language)."""
+    def keys(self, seen: Iterable[tuple[int, bytes, bytes, bytes]]) -> list[int]:
+        """Of each (time in ns, client address, User-Agent, Accept-Language)."""
         day, hasher = -1, None
         keys = []
-        for at_ns, address, identity in seen:
+        for at_ns, address, user_agent, language in seen:
             if at_ns // _NS_PER_DAY != day:
                 day = at_ns // _NS_PER_DAY
                 hasher = self._hasher(utc_day(at_ns))
@@ -42,7 +42,7 @@ class Visitors:
                 keys.append(NO_VISITOR)
                 continue
             digest = hasher.copy()  # with the salt read in
-            digest.update(address + b"\0" + identity)
+            digest.update(b"\0".join((address, user_agent, language)))
             keys.append(int.from_bytes(digest.digest()) or 1)
         return keys
 

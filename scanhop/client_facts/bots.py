@@ -7,7 +7,7 @@ themselves; what only pretends to be a browser is not recognised.
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 
 from scanhop.client_facts.device import CACHED_USER_AGENTS, MAX_USER_AGENT, Device, DeviceType
@@ -38,6 +38,7 @@ class BotReason(StrEnum):
     MAIL_GATEWAY = "mail_gateway"
 
 
+@cache
 def list_version() -> str:
     """By what verdicts are given: these names, and the crawlers that ua-parser knows."""
     return f"{NAMES_VERSION}-{version('ua-parser-builtins')}"

@@ -24,12 +24,6 @@ CACHED_PLACES = 20_000
 CHECK_EVERY_S = 1.0
 MAX_NAME_LENGTH = 100
 TRIED_RECORDS = 1000
-_SITE_BYTES = {
-    0: 0,
-    4: 3,
-    16: 6,
-}  # by the length of an address: one place for a /24, a /48, where the database tells no smaller networks apart
-
 _FAMILIES = {4: AF_INET, 16: AF_INET6}
 _BYTES = {4: 4, 6: 16}
 
@@ -69,7 +63,7 @@ class GeoReader:
         self._cached_places = cached_places
         self._signature: Signature | None = None
         self._databases: dict[int, maxminddb.Reader] = {}
-        self._places: dict[bytes, Place] = {}
+        self._forget()
         self._check_at = float("-inf")
 
     def read(self, address: Address | None) -> Place:
@@ -87,11 +81,14 @@ class GeoReader:
         return [find(address) for address in addresses]
 
     def _find(self, address: bytes) -> Place:
-        site = address[: _SITE_BYTES[len(address)]]
-        places = self._places
-        return places.get(site) or places.get(address) or self._look_up(address, site)
+        number = int.from_bytes(address)
+        for shift, places in self._networks[len(address)]:
+            place = places.get(number >> shift)
+            if place is not None:
+                return place
+        return self._look_up(address, number)
 
-    def _look_up(self, address: bytes, site: bytes) -> Place:
+    def _look_up(self, address: bytes, number: int) -> Place:
         database = self._databases.get(len(address))
         if database is None:
             return NOWHERE
@@ -100,13 +97,30 @@ class GeoReader:
         except _BROKEN as error:
             _log.error("geoip_broken", path=str(self._path), error=str(error))
             self._databases.clear()
-            self._places.clear()
+            self._forget()
             return NOWHERE
-        if len(self._places) >= self._cached_places:
-            self._places.clear()
-        place = place_of(record)
-        self._places[site if prefix_length <= 8 * len(site) else address] = place
+        return self._remember(len(address), number, 8 * len(address) - prefix_length, place_of(record))
+
+    def _remember(self, length: int, number: int, shift: int, place: Place) -> Place:
+        """Equal places are one object. What most networks are found under is looked into first."""
+        if self._remembered >= self._cached_places:
+            self._forget()
+        self._remembered += 1
+        place = self._distinct.setdefault(place, place)
+        networks = self._networks[length]
+        places = next((places for known, places in networks if known == shift), None)
+        if places is None:
+            places = {}
+            networks.append((shift, places))
+        places[number >> shift] = place
+        networks.sort(key=_by_size)
         return place
+
+    def _forget(self) -> None:
+        """The networks that were looked up: by the length of addresses, then by the bits behind the prefix."""
+        self._networks: dict[int, list[tuple[int, dict[int, Place]]]] = {0: [], 4: [], 16: []}
+        self._distinct: dict[Place, Place] = {}
+        self._remembered = 0
 
     def _reopen_if_changed(self, path: Path) -> None:
         try:
@@ -116,7 +130,7 @@ class GeoReader:
         if signature == self._signature:
             return
         self._signature = signature
-        self._places.clear()
+        self._forget()
         self._databases = _open_databases([Path(name) for name, *_ in signature])
         if not signature:
             _log.warning("geoip_missing", path=str(path))
@@ -146,6 +160,10 @@ def place_of(record: object) -> Place:
     region = subdivisions[0] if isinstance(subdivisions, list) and subdivisions else None
     country = _part(record.get("country"), "iso_code")
     return Place(country.upper(), _name(region) or _part(region, "iso_code"), _name(record.get("city")))
+
+
+def _by_size(networks: tuple[int, dict[int, Place]]) -> int:
+    return -len(networks[1])
 
 
 def _signature(path: Path) -> Signature:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import EllipsisType
 
 from scanhop.client_facts.bots import BotReason, judge
-from scanhop.client_facts.client_address import Address, Network, client_address
+from scanhop.client_facts.client_address import Address, Network, TrustedNetworks, client_address
 from scanhop.client_facts.device import Device, DeviceReader
 from scanhop.client_facts.geo import GeoReader, Place
 from scanhop.client_facts.language import ranked_languages
@@ -19,7 +19,7 @@ class FactReaders:
     def __init__(
         self, trusted: Sequence[Network], device_reader: DeviceReader, geo_reader: GeoReader, ab_secret: bytes
     ) -> None:
-        self.trusted = tuple(trusted)
+        self.trusted = TrustedNetworks(trusted)
         self.device_reader = device_reader
         self.geo_reader = geo_reader
         self.ab_secret = ab_secret

@@ -5,11 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanhop.client_facts.client_address import client_address, client_bytes, is_trusted, network_of, text_of, unmap
+from scanhop.client_facts.client_address import (
+    TrustedNetworks,
+    client_address,
+    client_bytes,
+    network_of,
+    text_of,
+    unmap,
+)
 
 PROXY = b"\x0a\0\0\1"
 STRANGER = b"\xc0\0\2\7"
-TRUSTED = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8:ffff::/48"))
+TRUSTED = TrustedNetworks([ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8:ffff::/48")])
+NOBODY = TrustedNetworks([])
 
 peers = st.sampled_from([0, 4, 16]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
 addresses = st.sampled_from([b"10.0.0.2", b"203.0.113.9", b"::1", b"[2001:db8::1]", b"[::1", b"::ffff:10.0.0.1"])
@@ -39,7 +47,7 @@ def forwarded(value: bytes) -> str:
 
 
 def test_without_proxies_the_client_is_the_peer():
-    assert client_address(STRANGER, {}, ()) == address("192.0.2.7")
+    assert client_address(STRANGER, {}, NOBODY) == address("192.0.2.7")
 
 
 def test_a_local_socket_has_no_client_address():
@@ -49,8 +57,8 @@ def test_a_local_socket_has_no_client_address():
 @given(peers.filter(bool), headers)
 def test_a_peer_that_is_not_trusted_is_always_itself(peer, found):
     itself = unmap(ipaddress.ip_address(peer))
-    assert client_address(peer, found, ()) == itself
-    if not is_trusted(itself, TRUSTED):
+    assert client_address(peer, found, NOBODY) == itself
+    if not TRUSTED.hold(itself.packed):
         assert client_address(peer, found, TRUSTED) == itself
 
 
@@ -185,7 +193,7 @@ def test_a_trusted_peer_may_come_as_a_mapped_address():
 
 
 def test_a_client_that_comes_as_a_mapped_address_is_its_ipv4_address():
-    assert client_address(address("::ffff:192.0.2.7").packed, {}, ()) == address("192.0.2.7")
+    assert client_address(address("::ffff:192.0.2.7").packed, {}, NOBODY) == address("192.0.2.7")
 
 
 @pytest.mark.parametrize("zone", ["eth0", "<script>", "a b"])
@@ -195,7 +203,7 @@ def test_the_zone_of_an_address_is_left_out(zone):
 
 
 def test_no_trusted_network_trusts_nobody():
-    assert not is_trusted(address("127.0.0.1"), ())
+    assert not NOBODY.hold(address("127.0.0.1").packed)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +235,7 @@ def test_an_address_and_its_network_are_written_as_ipaddress_writes_them(full):
 
 
 @given(peers | st.binary(min_size=4, max_size=4).map(lambda end: bytes(10) + b"\xff\xff" + end), headers)
-@pytest.mark.parametrize("trusted", [TRUSTED, ()])
+@pytest.mark.parametrize("trusted", [TRUSTED, NOBODY])
 def test_the_client_as_bytes_is_the_client(trusted, peer, found):
     client = client_address(peer, found, trusted)
     assert client_bytes(peer, found, trusted) == (client.packed if client else b"")
@@ -242,3 +250,33 @@ def test_a_hostile_list_costs_no_more_than_its_length(piece):
     forwarded(chain)
     forwarded_for(chain)
     assert time.process_time() - started < 1
+
+
+networks = st.builds(
+    lambda found, prefix: ipaddress.ip_network((found, prefix % (found.max_prefixlen + 1)), strict=False),
+    st.ip_addresses(),
+    st.integers(0, 128),
+)
+
+
+@given(st.lists(networks, max_size=4), st.ip_addresses() | networks.map(lambda network: network.broadcast_address))
+def test_networks_hold_the_addresses_that_ipaddress_says(held, found):
+    assert TrustedNetworks(held).hold(found.packed) == any(found in network for network in held)
+    assert TrustedNetworks([*held, ipaddress.ip_network(found)]).hold(found.packed)
+    assert bool(TrustedNetworks(held)) == bool(held)
+
+
+spellings = st.text("0123456789abcdefABCDEF:.", max_size=40) | st.ip_addresses(v=6).flatmap(
+    lambda found: st.sampled_from([str(found), found.exploded, str(found).upper(), f"::ffff:{found}", f"{found}::"])
+)
+
+
+@given(spellings | st.ip_addresses(v=4).map(lambda found: f"::ffff:{found}"))
+def test_a_forwarded_address_is_the_one_that_ipaddress_reads(text):
+    try:
+        read = str(unmap(ipaddress.ip_address(text)))
+    except ValueError:
+        if text.count(":") > 1:
+            assert forwarded_for(text.encode()) == "10.0.0.1"
+        return
+    assert forwarded_for(text.encode()) == read

@@ -98,11 +98,31 @@ def test_networks_smaller_than_what_is_remembered_together_are_told_apart(path):
         assert place(reader, "2001:db8:0:1::1").country == "DE"
 
 
-def test_places_are_remembered_within_a_bound(path):
-    reader = GeoReader(write_mmdb(path, {"10.0.0.0/8": flat("AT")}))
-    for number in range(CACHED_PLACES + 1000):
-        assert place(reader, f"10.{number >> 8}.{number & 255}.1").country == "AT"
-    assert len(reader._places) == 1000
+def test_places_are_remembered_by_network_within_a_bound(path):
+    networks = [f"10.{number >> 8}.{number & 255}.0/{24 + number % 3}" for number in range(CACHED_PLACES + 1000)]
+    reader = GeoReader(
+        write_mmdb(path, {network: flat(f"{number % 676}") for number, network in enumerate(networks)})
+    )
+    for _ in range(2):
+        for number in range(CACHED_PLACES):
+            assert place(reader, f"10.{number >> 8}.{number & 255}.{number % 64}").country == f"{number % 676}"
+        assert reader._remembered == CACHED_PLACES
+    for number in range(CACHED_PLACES, CACHED_PLACES + 1000):
+        assert place(reader, f"10.{number >> 8}.{number & 255}.1").country == f"{number % 676}"
+    assert reader._remembered == 1000
+
+
+@given(st.lists(st.tuples(st.integers(0, 255), st.integers(24, 32)), max_size=20), st.lists(st.integers(0, 255)))
+def test_what_is_remembered_is_what_the_database_says(tmp_path_factory, networks, asked):
+    path = tmp_path_factory.mktemp("geo") / "city.mmdb"
+    records = {
+        str(ipaddress.ip_network((f"192.0.2.{first}", prefix), strict=False)): flat(f"{number}")
+        for number, (first, prefix) in enumerate(networks)
+    }
+    reader = GeoReader(write_mmdb(path, records))
+    addresses = [bytes((192, 0, 2, last)) for last in asked]
+    fresh = [GeoReader(path).read_many([address])[0] for address in addresses]
+    assert reader.read_many(addresses) == reader.read_many(addresses) == fresh
 
 
 def test_many_at_once_are_where_each_is(path):

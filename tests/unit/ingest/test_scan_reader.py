@@ -22,7 +22,7 @@ def test_columns_say_what_the_records_say(payloads):
         assert (scans.times_ns[place], scans.peers[place]) == (found.scanned_at_ns, found.peer)
         assert scans.outcomes[place] == found.outcome
         assert scans.chosen[place] == (found.rule_id, found.variant)
-        assert headers.user_agent == found.headers.get(b"user-agent", b"")
+        assert headers.user_agent.sent == found.headers.get(b"user-agent", b"")
         assert headers.accept_language == found.headers.get(b"accept-language", b"")
         assert scans.forwarding[place].get(b"x-forwarded-for") == found.headers.get(b"x-forwarded-for")
         assert scans.forwarding[place].get(b"forwarded") == found.headers.get(b"forwarded")
@@ -94,7 +94,7 @@ def test_headers_may_come_twice():
         [(b"user-agent", b"a"), (b"x-forwarded-for", b"1"), (b"user-agent", b"b"), (b"x-forwarded-for", b"2")]
     )
     scans, _ = ScanReader().read([(0, encode_scan(PREFIX, NOON, Outcome.REDIRECT, PEER, twice))])
-    assert scans.headers[0].user_agent == b"a, b"
+    assert scans.headers[0].user_agent.sent == b"a, b"
     assert scans.forwarding[0] == {b"x-forwarded-for": b"1, 2"}
 
 

@@ -36,7 +36,7 @@ def with_salts(salts: Mapping[date, bytes]) -> Visitors:
 
 
 def key(visitors: Visitors, day: date, address: bytes, user_agent: bytes, language: bytes) -> int:
-    (found,) = visitors.keys([((day - date(1970, 1, 1)).days * DAY_NS, address, user_agent + b"\0" + language)])
+    (found,) = visitors.keys([((day - date(1970, 1, 1)).days * DAY_NS, address, user_agent, language)])
     return found
 
 
@@ -81,10 +81,10 @@ def test_a_key_says_nothing_without_its_salt():
 
 
 def test_many_at_once_have_the_keys_that_each_has_by_itself():
-    noon, user_agent = (TODAY - date(1970, 1, 1)).days * DAY_NS + DAY_NS // 2, b"Mozilla/5.0\0de"
+    noon, user_agent = (TODAY - date(1970, 1, 1)).days * DAY_NS + DAY_NS // 2, (b"Mozilla/5.0", b"de")
     times = [noon, noon + DAY_NS, noon - DAY_NS, noon, noon]
     addresses = [b"\1" * 4, b"\1" * 4, b"\1" * 4, b"", b"\1" * 4]
-    seen = [(at_ns, address, user_agent) for at_ns, address in zip(times, addresses, strict=True)]
+    seen = [(at_ns, address, *user_agent) for at_ns, address in zip(times, addresses, strict=True)]
     together = VISITORS.keys(seen)
     assert together == [VISITORS.keys([one])[0] for one in seen]
     assert [found == NO_VISITOR for found in together] == [False, False, True, True, False]
