@@ -19,8 +19,10 @@ from scanhop.client_facts.device import Device, DeviceReader
 from scanhop.client_facts.geo import NOWHERE, GeoReader
 from scanhop.client_facts.language import first_language
 from scanhop.telemetry.logs import get_logger
+from scanhop.wire.scan_record import decode_headers
 
 IpStorage = Literal["truncated", "full", "none"]
+_NOTHING: Mapping[bytes, bytes] = {}
 
 _log = get_logger()
 
@@ -71,7 +73,7 @@ class Enrichment:
         self._ip_storage = ip_storage
         self._geo_reader = geo_reader or GeoReader(None)
         self._reader = ScanReader()
-        self._devices = DeviceReader()
+        self._devices = DeviceReader(cached=0)  # a UserAgent remembers its own
         self._devices.read("")  # now, not at the first scan
         self._figures = dict.fromkeys(Step, Figures(0, 0.0))
         self.reasons: Counter[tuple[Step, str]] = Counter()
@@ -131,7 +133,7 @@ class Enrichment:
     def _find_clients(self, scans: Scans) -> None:
         trusted = self._trusted
         scans.addresses = [
-            client_bytes(peer, forwarding, trusted)
+            client_bytes(peer, decode_headers(forwarding) if forwarding else _NOTHING, trusted)
             for peer, forwarding in zip(scans.peers, scans.forwarding, strict=True)
         ]
 

@@ -39,16 +39,19 @@ class Freezer:
 
     def freeze(self, name: SegmentName, content: SegmentContent) -> bool:
         """False: no record of the segment can become a row, so there is no batch. Raises OSError."""
-        scans, rejected = self._enrichment.enrich(content.records)
-        self._set_aside(name, content, rejected)
-        if not scans:
+        batch = self._make_batch(name, content)
+        if batch is None:
             return False
-        header, body = self._encode(name, scans, sum(not _is_torn(damage) for damage in content.damages))
-        write_batch(name.path(self._root, BATCH), header, body)
-        self.counts["frozen"] += len(scans)
+        write_batch(name.path(self._root, BATCH), *batch)
+        self.counts["frozen"] += batch[0].rows
         return True
 
-    def _encode(self, name: SegmentName, scans: Scans, damaged: int) -> tuple[BatchHeader, bytes]:
+    def _make_batch(self, name: SegmentName, content: SegmentContent) -> tuple[BatchHeader, bytearray] | None:
+        scans, rejected = self._enrichment.enrich(content.records)
+        self._set_aside(name, content, rejected)
+        return self._encode(name, scans, sum(not _is_torn(damage) for damage in content.damages)) if scans else None
+
+    def _encode(self, name: SegmentName, scans: Scans, damaged: int) -> tuple[BatchHeader, bytearray]:
         frozen_at_ns = self._clock_ns()
         identity = batch_id(name)
         body = encode_rows(identity, frozen_at_ns, scans)

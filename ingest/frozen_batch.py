@@ -68,7 +68,7 @@ def batch_id(name: SegmentName) -> UUID:
     return UUID(bytes=bytes(digest))
 
 
-def write_batch(path: Path, header: BatchHeader, body: bytes) -> None:
+def write_batch(path: Path, header: BatchHeader, body: bytes | bytearray) -> None:
     """Durable when it returns. Raises OSError, and leaves nothing under `path`."""
     encoded = msgspec.json.encode(header)
     write_durably(path, _checksum(encoded) + encoded + b"\n" + body)

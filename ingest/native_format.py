@@ -18,11 +18,14 @@ class Column(NamedTuple):
     values: bytes
 
 
-def encode_block(columns: Sequence[Column], rows: int) -> bytes:
-    parts = [_varint(len(columns)), _varint(rows)]
-    for column in columns:
-        parts += [encode_string(column.name.encode()), encode_string(column.type.encode()), column.values]
-    return b"".join(parts)
+def encode_block(columns: Iterable[Column], rows: int) -> bytearray:
+    """Columns may be made one by one: beside a large block, only one of them is then held."""
+    block, count = bytearray(1) + _varint(rows), 0
+    for count, column in enumerate(columns, 1):  # noqa: B007 - the last one is the number of columns
+        block += encode_string(column.name.encode()) + encode_string(column.type.encode())
+        block += column.values
+    block[:1] = _varint(count)
+    return block
 
 
 def strings(values: Iterable[bytes]) -> bytes:

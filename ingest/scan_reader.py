@@ -92,7 +92,7 @@ class ClientHeaders(msgspec.Struct, gc=False):
 class Scans:
     """Columns of equal length: the n-th value of each is of the n-th scan. The lower ones are filled by enrichment.
 
-    Peers and addresses are 4 or 16 bytes, or none. `forwarding`: what proxies wrote, by header.
+    Peers and addresses are 4 or 16 bytes, or none. `forwarding`: the headers that proxies wrote, as in the record.
     """
 
     numbers: list[int] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Scans:
     peers: list[bytes] = field(default_factory=list)
     chosen: list[tuple[str, str]] = field(default_factory=list)
     headers: list[ClientHeaders] = field(default_factory=list)
-    forwarding: list[Mapping[bytes, bytes]] = field(default_factory=list)
+    forwarding: list[bytes] = field(default_factory=list)
 
     addresses: list[bytes] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
@@ -149,7 +149,7 @@ class ScanReader:
                 if not since_ns <= at_ns < until_ns:
                     rejected.append(Rejected(number, payload, *_wrong_time(at_ns)))
                     continue
-                headers, forwarding = known_headers.get(block), _NOTHING
+                headers, forwarding = known_headers.get(block), b""
                 if headers is None:
                     headers, forwarding = self._read_headers(block)
                 row = (number, read_route(prefix), at_ns, outcome, peer, read_chosen(chosen), headers, forwarding)
@@ -161,7 +161,7 @@ class ScanReader:
             rows.append(row)
         return Scans(*(list(column) for column in zip(*rows, strict=True))), rejected
 
-    def _read_headers(self, block: bytes) -> tuple[ClientHeaders, Mapping[bytes, bytes]]:
+    def _read_headers(self, block: bytes) -> tuple[ClientHeaders, bytes]:
         repeating, forwarding = split_headers(block)
         headers = self._headers.get(repeating)
         if headers is None:
@@ -187,7 +187,6 @@ class ScanReader:
 
 
 _EMPTY = encode_string(b"")
-_NOTHING: Mapping[bytes, bytes] = {}
 
 
 def _wrong_time(at_ns: int) -> tuple[Rejection, str]:

@@ -3,6 +3,7 @@
 Types are strict here: whatever cannot become a row was turned away before.
 """
 
+from collections.abc import Iterator
 from operator import attrgetter, itemgetter
 from uuid import UUID
 
@@ -27,7 +28,7 @@ def count_counted(scans: Scans) -> int:
     return sum([outcome == _REDIRECT and reason is BotReason.NONE for outcome, reason in told])
 
 
-def encode_rows(batch_id: UUID, received_at_ns: int, scans: Scans) -> bytes:
+def encode_rows(batch_id: UUID, received_at_ns: int, scans: Scans) -> bytearray:
     return encode_block(_columns(batch_id, received_at_ns, scans), len(scans))
 
 
@@ -35,37 +36,35 @@ def column_names() -> list[str]:
     return [column.name for column in _columns(UUID(int=0), 0, Scans())]
 
 
-def _columns(batch_id: UUID, received_at_ns: int, scans: Scans) -> list[Column]:
+def _columns(batch_id: UUID, received_at_ns: int, scans: Scans) -> Iterator[Column]:
     rows, routes, headers = len(scans), scans.routes, scans.headers
     places, devices = scans.places, scans.devices
     labels = {number: outcome.label for number, outcome in OUTCOMES.items()}
-    return [
-        Column("event_id", "UUID", numbered_uuids(batch_id.bytes[:12], scans.numbers)),
-        Column("batch_id", "UUID", uuids([batch_id.bytes]) * rows),
-        Column("workspace_id", "UUID", b"".join([route.workspace_id for route in routes])),
-        Column("qr_id", "UUID", b"".join([route.qr_id for route in routes])),
-        Column("user_id", "UUID", b"".join([route.user_id for route in routes])),
-        Column("project_id", "UUID", b"".join([route.project_id for route in routes])),
-        Column("domain_id", "UUID", b"".join([route.domain_id for route in routes])),
-        Column("short_code", "String", b"".join([route.short_code for route in routes])),
-        Column("route_version", "UInt64", uint64s([route.version for route in routes])),
-        Column("scanned_at", _DATETIME, int64s([at_ns // _NS_PER_MS for at_ns in scans.times_ns])),
-        Column("received_at", _DATETIME, int64s([received_at_ns // _NS_PER_MS]) * rows),
-        Column("outcome", "String", texts(map(labels.__getitem__, scans.outcomes))),
-        Column("rule_id", "String", texts(map(itemgetter(0), scans.chosen))),
-        Column("variant", "String", texts(map(itemgetter(1), scans.chosen))),
-        Column("is_bot", "Bool", bools([reason is not BotReason.NONE for reason in scans.bot_reasons])),
-        Column("bot_reason", "String", texts(scans.bot_reasons)),
-        Column("bot_list_version", "String", texts([list_version()]) * rows),
-        Column("visitor", "UInt64", uint64s(scans.visitors)),
-        Column("ip", "String", strings([ip.encode() for ip in scans.ips])),
-        Column("country", "String", texts(map(attrgetter("country"), places))),
-        Column("region", "String", texts(map(attrgetter("region"), places))),
-        Column("city", "String", texts(map(attrgetter("city"), places))),
-        Column("language", "String", texts(scans.languages)),
-        Column("device_type", "String", texts(map(attrgetter("device_type"), devices))),
-        Column("os", "String", texts(map(attrgetter("os"), devices))),
-        Column("browser", "String", texts(map(attrgetter("browser"), devices))),
-        Column("user_agent", "String", b"".join([sent.user_agent.value for sent in headers])),
-        Column("referer", "String", b"".join([sent.referer_value for sent in headers])),
-    ]
+    yield Column("event_id", "UUID", numbered_uuids(batch_id.bytes[:12], scans.numbers))
+    yield Column("batch_id", "UUID", uuids([batch_id.bytes]) * rows)
+    yield Column("workspace_id", "UUID", b"".join([route.workspace_id for route in routes]))
+    yield Column("qr_id", "UUID", b"".join([route.qr_id for route in routes]))
+    yield Column("user_id", "UUID", b"".join([route.user_id for route in routes]))
+    yield Column("project_id", "UUID", b"".join([route.project_id for route in routes]))
+    yield Column("domain_id", "UUID", b"".join([route.domain_id for route in routes]))
+    yield Column("short_code", "String", b"".join([route.short_code for route in routes]))
+    yield Column("route_version", "UInt64", uint64s([route.version for route in routes]))
+    yield Column("scanned_at", _DATETIME, int64s([at_ns // _NS_PER_MS for at_ns in scans.times_ns]))
+    yield Column("received_at", _DATETIME, int64s([received_at_ns // _NS_PER_MS]) * rows)
+    yield Column("outcome", "String", texts(map(labels.__getitem__, scans.outcomes)))
+    yield Column("rule_id", "String", texts(map(itemgetter(0), scans.chosen)))
+    yield Column("variant", "String", texts(map(itemgetter(1), scans.chosen)))
+    yield Column("is_bot", "Bool", bools([reason is not BotReason.NONE for reason in scans.bot_reasons]))
+    yield Column("bot_reason", "String", texts(scans.bot_reasons))
+    yield Column("bot_list_version", "String", texts([list_version()]) * rows)
+    yield Column("visitor", "UInt64", uint64s(scans.visitors))
+    yield Column("ip", "String", strings([ip.encode() for ip in scans.ips]))
+    yield Column("country", "String", texts(map(attrgetter("country"), places)))
+    yield Column("region", "String", texts(map(attrgetter("region"), places)))
+    yield Column("city", "String", texts(map(attrgetter("city"), places)))
+    yield Column("language", "String", texts(scans.languages))
+    yield Column("device_type", "String", texts(map(attrgetter("device_type"), devices)))
+    yield Column("os", "String", texts(map(attrgetter("os"), devices)))
+    yield Column("browser", "String", texts(map(attrgetter("browser"), devices)))
+    yield Column("user_agent", "String", b"".join([sent.user_agent.value for sent in headers]))
+    yield Column("referer", "String", b"".join([sent.referer_value for sent in headers]))

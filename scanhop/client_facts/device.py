@@ -38,13 +38,13 @@ class Device(msgspec.Struct, frozen=True, gc=False):
 
 
 class DeviceReader:
-    """Reads User-Agents; the most recent CACHED_USER_AGENTS are remembered.
+    """Reads User-Agents; the most recent are remembered, `cached` of them.
 
     The first one costs a tenth of a second and 25 MB: many an edge worker never meets a code that asks.
     """
 
-    def __init__(self) -> None:
-        self.read = lru_cache(CACHED_USER_AGENTS)(self._read)
+    def __init__(self, cached: int = CACHED_USER_AGENTS) -> None:
+        self.read = lru_cache(cached)(self._read)
 
     @cached_property
     def _parser(self) -> Parser:

@@ -227,18 +227,14 @@ def decode_chosen(chosen: bytes) -> tuple[str, str]:
         raise BadRecord(str(error)) from error
 
 
-def split_headers(data: bytes) -> tuple[bytes, dict[bytes, bytes]]:
-    """The headers that repeat from scan to scan as they stand, and by name those that proxies write, which do not.
-
-    Raises BadRecord.
-    """
-    repeating, at = b"", 0
-    forwarding: dict[bytes, bytes] = {}
+def split_headers(data: bytes) -> tuple[bytes, bytes]:
+    """The headers that repeat from scan to scan, and those that proxies write, which do not. Raises BadRecord."""
+    repeating, forwarding, at = b"", b"", 0
     for number, value_at, end in _walk_headers(data):
         if number in _FORWARDING_NUMBERS:
-            name, value = HEADERS[number - 1], data[value_at:end]
-            forwarding[name] = forwarding[name] + b", " + value if name in forwarding else value
-            repeating += data[at : value_at - _HEADER.size]
+            begin = value_at - _HEADER.size
+            repeating += data[at:begin]
+            forwarding += data[begin:end]
             at = end
     return repeating + data[at:], forwarding
 

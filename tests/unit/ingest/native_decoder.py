@@ -7,8 +7,8 @@ from uuid import UUID
 class NativeDecoder:
     """Walks over the bytes of one block."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, data: bytes | bytearray) -> None:
+        self._data = bytes(data)
         self._at = 0
 
     def block(self) -> tuple[dict[str, str], dict[str, list[object]]]:
@@ -56,6 +56,6 @@ class NativeDecoder:
         return taken
 
 
-def rows_of(body: bytes) -> list[dict[str, object]]:
+def rows_of(body: bytes | bytearray) -> list[dict[str, object]]:
     _, values = NativeDecoder(body).block()
     return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
