@@ -25,7 +25,7 @@ CACHED_PLACES = 200_000
 M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 256 << 10  # malloc.h
 
 
-def _tune_memory() -> None:
+def tune_memory() -> None:
     """For a process that makes and drops blocks of 20 MB and keeps millions of small objects.
 
     glibc would keep the large blocks among the small objects, and could not give them back; the collector of cycles
@@ -41,7 +41,7 @@ def _tune_memory() -> None:
 def run_ingest(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT, then takes what is sealed by then. Raises InvalidSettings."""
     configure_logs("ingest", settings.log_level)
-    _tune_memory()
+    tune_memory()
     postgres_dsn, clickhouse_url = require(settings, "postgres_dsn"), require(settings, "clickhouse_url")
     asyncio.run(_run(settings, postgres_dsn, clickhouse_url))
 

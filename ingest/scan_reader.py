@@ -21,6 +21,7 @@ from scanhop.client_facts.bots import BotReason, asks_ahead
 from scanhop.client_facts.device import CACHED_USER_AGENTS, Device
 from scanhop.client_facts.geo import Place
 from scanhop.wire.scan_record import (
+    NOTHING_CHOSEN,
     BadRecord,
     decode_chosen,
     decode_headers,
@@ -132,7 +133,7 @@ class ScanReader:
     """Reads records into columns."""
 
     def __init__(self) -> None:
-        self._read_route = lru_cache(REMEMBERED_ROUTES)(_route_values)
+        self._routes: dict[bytes, RouteValues] = {}
         self._read_chosen = lru_cache(REMEMBERED_ROUTES)(decode_chosen)
         self._read_user_agent = lru_cache(CACHED_USER_AGENTS)(_user_agent)
         self._headers: dict[bytes, ClientHeaders] = {}
@@ -141,7 +142,7 @@ class ScanReader:
         """All of one month, the first one's: a batch is one partition."""
         rows: list[tuple[object, ...]] = []
         rejected: list[Rejected] = []
-        read_route, read_chosen, known_headers = self._read_route, self._read_chosen, self._headers
+        known_routes, read_chosen, known_headers = self._routes, self._read_chosen, self._headers
         since_ns, until_ns = 1, LATEST_NS
         for number, payload in records:
             try:
@@ -152,7 +153,9 @@ class ScanReader:
                 headers, forwarding = known_headers.get(block), b""
                 if headers is None:
                     headers, forwarding = self._read_headers(block)
-                row = (number, read_route(prefix), at_ns, outcome, peer, read_chosen(chosen), headers, forwarding)
+                route = known_routes.get(prefix) or self._read_route(prefix)
+                rule_and_variant = _NO_CHOICE if chosen == NOTHING_CHOSEN else read_chosen(chosen)
+                row = (number, route, at_ns, outcome, peer, rule_and_variant, headers, forwarding)
             except BadRecord as error:
                 rejected.append(Rejected(number, payload, Rejection.MALFORMED, str(error)))
                 continue
@@ -160,6 +163,13 @@ class ScanReader:
                 since_ns, until_ns = month_of(at_ns)
             rows.append(row)
         return Scans(*(list(column) for column in zip(*rows, strict=True))), rejected
+
+    def _read_route(self, prefix: bytes) -> RouteValues:
+        route = _route_values(prefix)
+        if len(self._routes) >= REMEMBERED_ROUTES:
+            self._routes.clear()
+        self._routes[prefix] = route
+        return route
 
     def _read_headers(self, block: bytes) -> tuple[ClientHeaders, bytes]:
         repeating, forwarding = split_headers(block)
@@ -186,6 +196,7 @@ class ScanReader:
         self._headers[block] = headers
 
 
+_NO_CHOICE = ("", "")
 _EMPTY = encode_string(b"")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingest.enrichment import Enrichment
 from ingest.frozen_batch import batch_id
-from ingest.process import CACHED_PLACES
+from ingest.process import CACHED_PLACES, tune_memory
 from ingest.scan_rows import encode_rows
 from ingest.visitors import Visitors
 from scanhop.client_facts.geo import GeoReader
@@ -21,6 +21,7 @@ WARM = 5  # segments, the last ones
 
 def profile_steps(root: Path, database: Path) -> dict[str, float]:
     """CPU us a scan of each step, of the last segments below `root`; those before warm the caches."""
+    tune_memory()
     enrichment = Enrichment(_visitors(), (), "truncated", GeoReader(database, cached_places=CACHED_PLACES))
     (spool_id,) = list_spools(root)
     names = list_segments(root, spool_id, SEALED)
