@@ -1,11 +1,12 @@
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.native_format import encode_string, encode_uuid
-from ingest.scan_reader import LATEST_NS, REMEMBERED_HEADERS, Rejection, ScanReader, month_of
+from ingest.scan_reader import LATEST_NS, REMEMBERED_HEADERS, REMEMBERED_ROUTES, Rejection, ScanReader, month_of
 from scanhop.wire.scan_record import (
     BadRecord,
     Outcome,
@@ -71,6 +72,20 @@ def test_headers_are_remembered_within_a_bound():
     for number in range(REMEMBERED_HEADERS + 10):
         reader.read([(0, record({b"user-agent": b"%d" % number}))])
     assert len(reader._headers) == 10
+
+
+def test_routes_are_remembered_within_a_bound():
+    reader = ScanReader()
+    route = new_route()
+    payloads = [
+        encode_scan(
+            encode_route_prefix(msgspec.structs.replace(route, version=number)), NOON, Outcome.HEAD, PEER, b""
+        )
+        for number in range(REMEMBERED_ROUTES + 10)
+    ]
+    scans, _ = reader.read(list(enumerate(payloads)))
+    assert [route.version for route in scans.routes] == list(range(len(payloads)))
+    assert len(reader._routes) == 10
 
 
 def test_long_headers_are_not_remembered():
