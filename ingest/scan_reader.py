@@ -34,8 +34,8 @@ LATEST_NS = 2**62  # the year 2116: a clock beyond it is no clock
 MAX_USER_AGENT = 1024
 MAX_REFERER = 2048
 REMEMBERED_ROUTES = 16_384
-REMEMBERED_HEADERS = 65_536
-MAX_REMEMBERED_BYTES = 400
+REMEMBERED_BYTES = 64 << 20  # of headers, as _cost() says
+MAX_REMEMBERED_LENGTH = 400
 _NS_PER_S = 1_000_000_000
 
 Record = tuple[int, bytes]
@@ -137,6 +137,7 @@ class ScanReader:
         self._read_chosen = lru_cache(REMEMBERED_ROUTES)(decode_chosen)
         self._read_user_agent = lru_cache(CACHED_USER_AGENTS)(_user_agent)
         self._headers: dict[bytes, ClientHeaders] = {}
+        self._header_bytes = 0
 
     def read(self, records: Sequence[Record]) -> tuple[Scans, list[Rejected]]:
         """All of one month, the first one's: a batch is one partition."""
@@ -182,18 +183,29 @@ class ScanReader:
     def _client_headers(self, sent: Mapping[bytes, bytes]) -> ClientHeaders:
         referer = sent.get(b"referer")
         return ClientHeaders(
-            self._read_user_agent(sent.get(b"user-agent", b"")),
+            self._user_agent_of(sent.get(b"user-agent", b"")),
             sent.get(b"accept-language", b""),
             _text_value(referer, MAX_REFERER) if referer else _EMPTY,
             asks_ahead(sent),
         )
 
+    def _user_agent_of(self, sent: bytes) -> UserAgent:
+        return self._read_user_agent(sent) if len(sent) <= MAX_REMEMBERED_LENGTH else _user_agent(sent)
+
     def _remember(self, block: bytes, headers: ClientHeaders) -> None:
-        if len(block) > MAX_REMEMBERED_BYTES:
+        """Not what is longer than any phone sends, nor what is no text and grew by being marked as such."""
+        if max(len(block), len(headers.user_agent.value)) > MAX_REMEMBERED_LENGTH:
             return
-        if len(self._headers) >= REMEMBERED_HEADERS:
+        if self._header_bytes + _cost(block) > REMEMBERED_BYTES:
             self._headers.clear()
+            self._header_bytes = 0
         self._headers[block] = headers
+        self._header_bytes += _cost(block)
+
+
+def _cost(block: bytes) -> int:
+    """About the memory of one that is remembered: its bytes, its User-Agent's, that one's value, and the objects."""
+    return 300 + 3 * len(block)
 
 
 _NO_CHOICE = ("", "")

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.native_format import encode_string, encode_uuid
-from ingest.scan_reader import LATEST_NS, REMEMBERED_HEADERS, REMEMBERED_ROUTES, Rejection, ScanReader, month_of
+from ingest.scan_reader import LATEST_NS, REMEMBERED_ROUTES, Rejection, ScanReader, month_of
 from scanhop.wire.scan_record import (
     BadRecord,
     Outcome,
@@ -67,11 +67,16 @@ def test_headers_that_repeat_are_decoded_once_though_proxies_write_others():
     assert sent == [*chains, None]
 
 
-def test_headers_are_remembered_within_a_bound():
+def test_headers_are_remembered_within_a_bound(monkeypatch):
+    monkeypatch.setattr("ingest.scan_reader.REMEMBERED_BYTES", 100_000)
     reader = ScanReader()
-    for number in range(REMEMBERED_HEADERS + 10):
-        reader.read([(0, record({b"user-agent": b"%d" % number}))])
-    assert len(reader._headers) == 10
+    most = 0
+    for number in range(2000):
+        reader.read([(0, record({b"user-agent": b"%d" % number, b"referer": b"x" * (number % 300)}))])
+        used = sum(300 + 3 * len(block) for block in reader._headers)
+        assert used <= 100_000
+        most = max(most, used)
+    assert most > 90_000
 
 
 def test_routes_are_remembered_within_a_bound():
@@ -88,10 +93,12 @@ def test_routes_are_remembered_within_a_bound():
     assert len(reader._routes) == 10
 
 
-def test_long_headers_are_not_remembered():
+@pytest.mark.parametrize("headers", [{b"referer": b"x" * 1000}, {b"user-agent": b"\xff" * 200}])
+def test_headers_that_take_much_memory_are_not_remembered(headers):
     reader = ScanReader()
-    scans, _ = reader.read([(0, record({b"referer": b"x" * 1000}))])
-    assert scans.headers[0].referer_value == encode_string(b"x" * 1000)
+    scans, _ = reader.read([(0, record(headers))])
+    referer = headers.get(b"referer", b"")
+    assert scans.headers[0].referer_value == encode_string(referer)
     assert reader._headers == {}
 
 
