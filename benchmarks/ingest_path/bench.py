@@ -30,6 +30,10 @@ RESULTS = Path(__file__).parents[1] / "results" / "ingest.json"
 TARGET_US, GOAL_US, MAX_MEMORY_MB = 15, 10, 300
 SEGMENTS, QUICK_SEGMENTS = (110, 40), (10, 10)  # of phones that connect directly, and behind a load balancer
 FLOOR_SEGMENTS, PLAIN_SCANS = 10, 5_000
+PACKAGES = (
+    *("scanhop", "clickhouse-connect", "chdb-core", "maxminddb", "msgspec"),
+    *("ua-parser-rs", "ua-parser-builtins", "user-agents"),
+)
 SCRATCH = ("direct-spool", "direct-staged", "proxied-spool", "proxied-staged", "plain", "profile")
 
 Figures = dict[str, float]
@@ -51,7 +55,7 @@ def run_bench(folder: Path, *, is_quick: bool) -> None:
     for name, figures in runs.items():
         print(name, *(f"  {figure:<48} {value:>12}" for figure, value in figures.items()), sep="\n")
     if not is_quick:
-        about = describe_machine() | {"user_agents": USER_AGENTS, "addresses": ADDRESSES}
+        about = describe_machine(PACKAGES) | {"user_agents": USER_AGENTS, "addresses": ADDRESSES}
         bounds = {"target_us": TARGET_US, "goal_us": GOAL_US, "max_memory_mb": MAX_MEMORY_MB}
         RESULTS.write_text(json.dumps({"about": about, "bounds": bounds, "runs": runs}, indent=2) + "\n")
 

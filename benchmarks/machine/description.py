@@ -18,7 +18,7 @@ PROGRAMS = {
 }
 
 
-def describe_machine() -> dict[str, object]:
+def describe_machine(packages: Sequence[str] = PACKAGES) -> dict[str, object]:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "processor": _processor(),
@@ -26,7 +26,7 @@ def describe_machine() -> dict[str, object]:
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "load_before": round(os.getloadavg()[0], 2),
-        "versions": {name: version(name) for name in PACKAGES} | _program_versions(),
+        "versions": {name: version(name) for name in packages} | _program_versions(),
     }
 
 
