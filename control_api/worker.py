@@ -1,9 +1,9 @@
 """`scanhop worker`: the jobs on the Postgres queue, and those that come by the clock.
 
-Jobs: `publish_route` puts a code's route into Redis, should the API not have managed to, and sees to the counter of
-a code whose scans are limited; `publish_domains` does the same for the verified domains. By the clock: the visitor
-salts of today and tomorrow are made, old ones deleted; Redis is kept complete, counts of scans are persisted and
-mended (`control_api.upkeep`).
+Jobs: `publish_route` puts a code's route into Redis, should the API not have managed to, and sees to the counter of a
+code whose scans are limited; `publish_domains` does the same for the verified domains; `reconcile` holds scans and
+rollups against each other. By the clock: the visitor salts of today and tomorrow are made, old ones deleted; Redis is
+kept complete, counts of scans are persisted and mended, once a day `reconcile` is enqueued (`control_api.upkeep`).
 
 Several workers may run; the queue gives a job to one of them, and each job may be repeated without harm. When
 Postgres is away the worker waits and connects anew. A job whose store is away is tried again, with growing pauses,
@@ -21,14 +21,19 @@ import asyncpg
 from pgqueuer import PgQueuer
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job, Schedule
+from pgqueuer.queries import Queries
 
 from control_api.domains.publication import PUBLISH_DOMAINS, publish_domains
 from control_api.qr_codes.publication import PUBLISH_ROUTE, parse_publication, publish_route
 from control_api.upkeep import counted_scans
 from control_api.upkeep.counted_scans import CountedScans
+from control_api.upkeep.daily_reconcile import AGAIN, AT, RECONCILE, DailyReconcile, enqueue_reconcile
 from control_api.upkeep.full_publication import FullPublication
 from control_api.upkeep.rhythm import every
 from control_api.upkeep.scan_counts import ScanCounts
+from scanhop.rollups.reconciliation import Reconciliation
+from scanhop.rollups.statements import TIMEOUT_S as RECONCILE_TIMEOUT_S
+from scanhop.rollups.statements import Statements
 from scanhop.routing.compilation import UncompilableRoute
 from scanhop.settings import Settings, require
 from scanhop.stores.clickhouse import ClickHouse
@@ -61,7 +66,8 @@ _log = get_logger()
 class Jobs:
     """What the queue hands to this worker."""
 
-    def __init__(self, stores: "_Stores", counts: ScanCounts) -> None:
+    def __init__(self, stores: "_Stores", counts: ScanCounts, daily_reconcile: DailyReconcile | None) -> None:
+        self._daily_reconcile = daily_reconcile
         self._routes = stores.routes
         self._cache = stores.cache
         self._domains = stores.domains
@@ -74,6 +80,9 @@ class Jobs:
         queue.entrypoint(PUBLISH_ROUTE, on_failure="hold")(self.publish)
         queue.entrypoint(PUBLISH_DOMAINS, on_failure="hold")(self.publish_domains)
         queue.schedule("rotate_salts", "*/15 * * * *")(self.rotate_salts_by_clock)
+        if self._daily_reconcile is not None:
+            queue.entrypoint(RECONCILE, on_failure="hold")(self.reconcile)
+            queue.schedule("enqueue_reconcile", AT)(lambda _: enqueue_reconcile(Queries(queue.connection)))
 
     async def publish(self, job: Job) -> None:
         qr_id = parse_publication(job.payload)
@@ -94,6 +103,14 @@ class Jobs:
 
     async def rotate_salts_by_clock(self, schedule: Schedule) -> None:
         await self.rotate_salts()
+
+    async def reconcile(self, job: Job) -> None:
+        if self._daily_reconcile is not None:
+            try:
+                await self._daily_reconcile.run()
+            except StoreError as error:
+                _log.warning("reconcile_hindered", error=str(error), again_in=str(AGAIN))
+                raise RetryRequested(AGAIN, str(error)) from error
 
     async def rotate_salts(self) -> None:
         now = datetime.now(UTC)
@@ -154,16 +171,24 @@ async def _run(settings: Settings) -> None:
     postgres = Postgres(dsn, max_connections=POSTGRES_CONNECTIONS, command_timeout_s=POSTGRES_TIMEOUT_S)
     redis = open_redis(require(settings, "redis_url"), timeout_s=REDIS_TIMEOUT_S)
     clickhouse = None if url is None else ClickHouse(url, timeout_s=counted_scans.TIMEOUT_S)
+    for_reconcile = None if url is None else ClickHouse(url, timeout_s=RECONCILE_TIMEOUT_S)
     try:
-        await _work_and_keep_up(dsn, _Stores(postgres, redis, clickhouse), stopping)
+        await _work_and_keep_up(dsn, _Stores(postgres, redis, clickhouse), _daily_reconcile(for_reconcile), stopping)
     finally:
-        if clickhouse is not None:
-            await clickhouse.close()
+        for each in (clickhouse, for_reconcile):
+            if each is not None:
+                await each.close()
         await redis.aclose()
         await postgres.close()
 
 
-async def _work_and_keep_up(dsn: str, stores: _Stores, stopping: asyncio.Event) -> None:
+def _daily_reconcile(clickhouse: ClickHouse | None) -> DailyReconcile | None:
+    return None if clickhouse is None else DailyReconcile(Reconciliation(Statements(clickhouse)))
+
+
+async def _work_and_keep_up(
+    dsn: str, stores: _Stores, reconcile: DailyReconcile | None, stopping: asyncio.Event
+) -> None:
     """The upkeep goes on while jobs are drained; one that fails beyond a store's trouble ends the process."""
     counts = ScanCounts(stores.counters, stores.count_table, stores.counted)
     counters_are_gone = asyncio.Event()
@@ -180,7 +205,7 @@ async def _work_and_keep_up(dsn: str, stores: _Stores, stopping: asyncio.Event) 
             tasks.create_task(every(PERSIST_S, "persist_counts", counts.persist)),
             tasks.create_task(every(RAISE_COUNTERS_S, "raise_counters", counts.raise_all, sooner=counters_are_gone)),
         ]
-        await _work(dsn, Jobs(stores, counts), stopping)
+        await _work(dsn, Jobs(stores, counts, reconcile), stopping)
         for task in upkeep:
             task.cancel()
 

@@ -1,13 +1,15 @@
-"""The subcommands, and how their failures are told: one clear message on stderr, exit code 1 or 2, no traceback."""
+"""The subcommands, and how their failures are told: one clear message on stderr, an exit code, no traceback."""
 
 import asyncio
 import socket
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from scanhop.cli.failure import CommandFailed
 from scanhop.settings import Bind, InvalidSettings, Settings, load_settings, require
 from scanhop.supervisor import ChildFailed
 
@@ -20,11 +22,9 @@ app = typer.Typer(
 geoip = typer.Typer(help="The database of where addresses are.", no_args_is_help=True)
 app.add_typer(geoip, name="geoip")
 DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept. Default: SCANHOP_DATA_DIR, .scanhop")]
+FirstDay = Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first UTC day. Default: a week ago")]
+EndDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The UTC day before which it ends")]
 Descriptor = Annotated[int | None, typer.Option(hidden=True)]
-
-
-class CommandFailed(Exception):
-    """What the user is told; the command ends with code 1."""
 
 
 def main() -> None:
@@ -32,7 +32,9 @@ def main() -> None:
         app()
     except InvalidSettings as error:
         _fail(f"bad settings\n  {str(error).replace(chr(10), chr(10) + '  ')}", 2)
-    except (CommandFailed, ChildFailed) as error:
+    except CommandFailed as error:
+        _fail(str(error), error.code)
+    except ChildFailed as error:
         _fail(str(error), 1)
 
 
@@ -155,6 +157,43 @@ def doctor(data_dir: DataDir = None) -> None:
     print_findings(findings)
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def reconcile(
+    first: FirstDay = None,
+    end: EndDay = None,
+    grace: Annotated[int, typer.Option(min=0, help="Seconds for which a batch is in flight")] = 600,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Compare accepted batches, raw scans and rollups. Code 0: all agrees, 1: it does not, 3: no ClickHouse."""
+    from scanhop.cli import rollups  # noqa: PLC0415
+    from scanhop.cli.running_stack import with_running_stack  # noqa: PLC0415
+
+    url = require(with_running_stack(load_settings(), data_dir), "clickhouse_url")
+    days = rollups.parse_days(first, end)
+    report = asyncio.run(rollups.reconcile(url, days, timedelta(seconds=grace)))
+    if as_json:
+        typer.echo(rollups.report_json(report))
+    else:
+        rollups.print_report(report)
+    if not report.agrees:
+        raise typer.Exit(1)
+
+
+@app.command("rebuild-rollups")
+def rebuild_rollups(first: FirstDay = None, end: EndDay = None, data_dir: DataDir = None) -> None:
+    """Make the rollups say what raw scans say. Code 0: they do, 1: not all yet, 2: refused, 3: a store is away."""
+    from scanhop.cli import rollups  # noqa: PLC0415
+    from scanhop.cli.running_stack import with_running_stack  # noqa: PLC0415
+
+    settings = with_running_stack(load_settings(), data_dir)
+    dsn, url = require(settings, "postgres_dsn"), require(settings, "clickhouse_url")
+    result = asyncio.run(rollups.rebuild(dsn, url, rollups.parse_days(first, end)))
+    typer.echo(f"{result.mended} code(s) mended")
+    if result.unsettled:
+        raise CommandFailed(f"{result.unsettled} code(s) had scans under way at every look; run it again later")
 
 
 def listen_on(bind: Bind, what: str) -> socket.socket:

@@ -20,7 +20,8 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from scanhop.cli.demo import DemoFailed, seed_demo
-from scanhop.cli.main import CommandFailed, listen_for_metrics, listen_on, prepare_spool
+from scanhop.cli.failure import CommandFailed
+from scanhop.cli.main import listen_for_metrics, listen_on, prepare_spool
 from scanhop.cli.running_stack import running_stack
 from scanhop.devstack import EmbeddedStack, StackFailed
 from scanhop.settings import PREFIX, Bind, Settings

@@ -1,16 +1,22 @@
 """The worker as a process of its own."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import orjson
 import pytest
 import redis
+from pgqueuer.db import AsyncpgDriver
+from pgqueuer.queries import Queries
 
 from control_api.qr_codes.publication import enqueue_publication
+from control_api.upkeep.daily_reconcile import RECONCILE, enqueue_reconcile
 from scanhop.stores.routes import UNREADABLE
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
 from scanhop.wire.redis_keys import (
@@ -21,6 +27,7 @@ from scanhop.wire.redis_keys import (
     route_key,
     scans_key,
 )
+from tests.batches import Row, Warehouse
 from tests.codes import insert_codes
 from tests.product import eventually
 from tests.redis_server import RedisServer
@@ -172,3 +179,39 @@ def test_a_database_that_is_not_migrated_is_waited_for(stack, redis_url, start):
     assert worker.poll() is None
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(15) == 0
+
+
+async def test_it_reconciles_when_told_to_and_logs_each_difference(postgres_dsn, redis_url, clickhouse_url, start):
+    warehouse, code, long_ago = Warehouse(clickhouse_url), new_id(), datetime.now(UTC) - timedelta(hours=30)
+    batch = warehouse.accept([Row(code, long_ago)], long_ago)
+    warehouse.roll_up(code, 1, long_ago)
+    warehouse.close()
+    connection = await asyncpg.connect(postgres_dsn)
+    for _ in range(2):
+        await enqueue_reconcile(Queries(AsyncpgDriver(connection)))
+    assert await connection.fetchval("SELECT count(*) FROM pgqueuer WHERE entrypoint = $1", RECONCILE) == 1
+    await connection.close()
+    worker = start(postgres_dsn, redis_url, clickhouse_url=clickhouse_url)
+    found = await asyncio.to_thread(_next_line, worker, b"reconcile_difference")
+    assert (found["level"], found["kind"]) == ("error", "doubled_in_rollup")
+    assert str(batch) in found["difference"]
+
+
+async def test_a_reconcile_without_clickhouse_waits_for_another_try(postgres_dsn, redis_url, start):
+    connection = await asyncpg.connect(postgres_dsn)
+    await enqueue_reconcile(Queries(AsyncpgDriver(connection)))
+    worker = start(postgres_dsn, redis_url, clickhouse_url="http://127.0.0.1:1/none")
+    await asyncio.to_thread(_next_line, worker, b"reconcile_hindered")
+    worker.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(worker.wait, 15) == 0
+    waits = "SELECT count(*) FROM pgqueuer WHERE entrypoint = $1 AND execute_after > now()"
+    assert await connection.fetchval(waits, RECONCILE) == 1
+    await connection.close()
+
+
+def _next_line(worker: "subprocess.Popen[bytes]", event: bytes) -> dict[str, str]:
+    assert worker.stderr is not None
+    for line in worker.stderr:
+        if b'"%s"' % event in line:
+            return dict(orjson.loads(line))
+    raise AssertionError(f"it ended without {event!r}")
