@@ -16,7 +16,7 @@ of it.
 A store that fails: StoreError, nothing was changed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -26,6 +26,7 @@ from scanhop.rollups.day_range import single
 from scanhop.rollups.statements import Statements
 
 KEYS_AT_ONCE = 500
+LISTED_AT_ONCE = 50_000
 MODULUS = 1 << 64
 FIRST = (UUID(int=0), UUID(int=0))
 
@@ -77,11 +78,11 @@ class KeyCheck:
         self._statements = statements
 
     async def list_differing(self, day: date, after: Key = FIRST) -> list[Key]:
-        """The next KEYS_AT_ONCE codes after one that differ on a first look, be it that scans are under way."""
+        """The next LISTED_AT_ONCE codes after one that differ on a first look, be it that scans are under way."""
         parameters = single(day).bounds() | {
             "after_workspace": str(after[0]),
             "after_qr": str(after[1]),
-            "limit": KEYS_AT_ONCE,
+            "limit": LISTED_AT_ONCE,
         }
         return [(workspace_id, qr_id) for workspace_id, qr_id in await self._list("list_differing_keys", parameters)]
 
@@ -104,6 +105,12 @@ class KeyCheck:
 
     async def _list(self, name: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
         return await self._statements.list(name, parameters)
+
+
+def in_parts(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    """Of as many as can be examined at once."""
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        yield keys[start : start + KEYS_AT_ONCE]
 
 
 def _tallies(rows: Sequence[Any]) -> dict[Key, Tally]:

@@ -19,7 +19,7 @@ accepted (a partition was dropped). A store that fails: StoreError; what was men
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -28,7 +28,7 @@ import asyncpg
 
 from scanhop.rollups.corrections import Corrections
 from scanhop.rollups.day_range import DayRange
-from scanhop.rollups.key_check import FIRST, Key, KeyCheck
+from scanhop.rollups.key_check import FIRST, Key, KeyCheck, in_parts
 from scanhop.rollups.retention import find_oldest_whole_day
 from scanhop.rollups.statements import Statements
 from scanhop.stores.errors import StoreUnavailable
@@ -105,11 +105,12 @@ class Rebuild:
         """All codes of the day that differ; how many of them are not settled."""
         unsettled, after = 0, FIRST
         while keys := await self._keys.list_differing(day, after):
-            unsettled += await self._mend_keys(day, keys, result)
+            for some in in_parts(keys):
+                unsettled += await self._mend_keys(day, some, result)
             after = keys[-1]
         return unsettled
 
-    async def _mend_keys(self, day: date, keys: list[Key], result: Rebuilt) -> int:
+    async def _mend_keys(self, day: date, keys: Sequence[Key], result: Rebuilt) -> int:
         verdicts = await self._keys.examine(day, keys)
         wrong = [verdict for verdict in verdicts if verdict.is_wrong]
         if wrong:

@@ -17,7 +17,7 @@ A store that fails: StoreError.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -25,7 +25,7 @@ from typing import Any
 from uuid import UUID
 
 from scanhop.rollups.day_range import DayRange, single
-from scanhop.rollups.key_check import KEYS_AT_ONCE, Key, KeyCheck, Verdict
+from scanhop.rollups.key_check import FIRST, KEYS_AT_ONCE, Key, KeyCheck, Verdict, in_parts
 from scanhop.rollups.retention import find_oldest_whole_day
 from scanhop.rollups.statements import Statements
 
@@ -145,16 +145,19 @@ class Reconciliation:
 
     async def _compare_keys(self, day: date, report: Report) -> None:
         wrong: list[Verdict] = []
-        after = None
-        while len(wrong) < MOST_KEYS:
-            keys = await self._keys.list_differing(day, *([] if after is None else [after]))
-            if not keys:
+        async for some in self._differing_keys(day):
+            wrong += await self._judge(day, some, report)
+            if len(wrong) >= MOST_KEYS:
+                report.is_cut = True
                 break
-            wrong += await self._judge(day, keys, report)
-            after = keys[-1]
-        else:
-            report.is_cut = True
         report.differences += await self._explain(day, wrong)
+
+    async def _differing_keys(self, day: date) -> AsyncIterator[Sequence[Key]]:
+        after = FIRST
+        while keys := await self._keys.list_differing(day, after):
+            for some in in_parts(keys):
+                yield some
+            after = keys[-1]
 
     async def _judge(self, day: date, keys: Sequence[Key], report: Report) -> list[Verdict]:
         wrong: list[Verdict] = []

@@ -15,6 +15,13 @@ BOUNDS = {
     "max_bytes_before_external_group_by": 512 << 20,
     "max_bytes_before_external_sort": 512 << 20,
 }
+# The answer comes when the insert has ended, not before it.
+INSERT = {
+    "async_insert": 0,
+    "insert_deduplicate": 1,
+    "wait_end_of_query": 1,
+    "send_progress_in_http_headers": 0,
+}
 
 
 class Statements:
@@ -38,6 +45,6 @@ class Statements:
                 table,
                 column_names=list(rows[0]),
                 insert_block=b"\n".join(orjson.dumps(row) for row in rows),
-                settings={"async_insert": 0, "insert_deduplicate": 1, "insert_deduplication_token": token},
+                settings=INSERT | {"insert_deduplication_token": token},
                 fmt="JSONEachRow",
             )

@@ -88,6 +88,7 @@ async def test_only_the_days_that_were_asked_for_are_mended(warehouse, rebuild):
 
 async def test_more_codes_than_fit_one_correction_are_mended(warehouse, rebuild, agrees, monkeypatch):
     monkeypatch.setattr("scanhop.rollups.key_check.KEYS_AT_ONCE", 10)
+    monkeypatch.setattr("scanhop.rollups.key_check.LISTED_AT_ONCE", 20)
     with warehouse.without_rollup():
         warehouse.accept([Row(uuid4()) for _ in range(35)])
     assert (await rebuild()).mended == 35

@@ -97,6 +97,17 @@ async def test_a_whole_batch_missing_in_the_rollup_is_one_difference_that_names_
     assert (difference.expected, difference.found) == (1200, 600)
 
 
+async def test_more_wrong_codes_than_are_judged_are_cut_and_said_to_be(warehouse, reconcile, monkeypatch):
+    monkeypatch.setattr("scanhop.rollups.key_check.KEYS_AT_ONCE", 10)
+    monkeypatch.setattr("scanhop.rollups.key_check.LISTED_AT_ONCE", 10)
+    monkeypatch.setattr("scanhop.rollups.reconciliation.MOST_KEYS", 20)
+    with warehouse.without_rollup():
+        batch = warehouse.accept([Row(uuid4()) for _ in range(40)])
+    report = await reconcile()
+    assert report.is_cut
+    assert [(each.batches, each.codes) for each in report.differences] == [((batch,), 20)]
+
+
 async def test_a_batch_without_account_is_found(warehouse, reconcile):
     batch = uuid4()
     warehouse.insert(batch, [Row(uuid4())])
