@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 geoip = typer.Typer(help="The database of where addresses are.", no_args_is_help=True)
 app.add_typer(geoip, name="geoip")
+importing = typer.Typer(help="Bring data of other systems in.", no_args_is_help=True)
+app.add_typer(importing, name="import")
 DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept. Default: SCANHOP_DATA_DIR, .scanhop")]
 FirstDay = Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first UTC day. Default: a week ago")]
 EndDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The UTC day before which it ends")]
@@ -194,6 +196,44 @@ def rebuild_rollups(first: FirstDay = None, end: EndDay = None, data_dir: DataDi
     typer.echo(f"{result.mended} code(s) mended")
     if result.unsettled:
         raise CommandFailed(f"{result.unsettled} code(s) had scans under way at every look; run it again later")
+
+
+@importing.command("scans")
+def import_scans(  # noqa: PLR0913 - one for each thing that files differ in
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV or TSV, may be gzip")],
+    mapping: Annotated[list[str] | None, typer.Option("--map", metavar="OURS=THEIRS")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of times that name no zone. Default: UTC")] = None,
+    time_format: Annotated[str | None, typer.Option(help="epoch, epoch-ms or a strptime format")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Default: found out")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="One character, or tab. Default: found out")] = None,
+    source: Annotated[
+        str, typer.Option(help="The system that counted: the same row of another is another scan")
+    ] = "csv",
+    workspace: Annotated[str | None, typer.Option(help="Take codes of this workspace only")] = None,
+    domain: Annotated[str | None, typer.Option(help="The custom domain of the codes")] = None,
+    code: Annotated[list[str] | None, typer.Option("--code", metavar="THEIRS=OURS", help="A short code")] = None,
+    rejected: Annotated[Path | None, typer.Option(help="Default: FILE.rejected.csv")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Import the scans of FILE, each once. Code 0: done, 1: it broke off, 2: bad file, 3: a store is away."""
+    from ingest.csv_import.plan import Reading  # noqa: PLC0415
+    from ingest.csv_import.process import WhoseCodes  # noqa: PLC0415
+    from scanhop.cli import import_scans as cli  # noqa: PLC0415
+    from scanhop.cli.running_stack import with_running_stack  # noqa: PLC0415
+
+    settings = with_running_stack(load_settings(), data_dir)
+    reading = Reading(
+        path=file,
+        source=source,
+        mapping=cli.parse_pairs("--map", mapping or []),
+        zone=cli.parse_zone(timezone),
+        time_format=time_format,
+        encoding=encoding,
+        delimiter=cli.parse_delimiter(delimiter),
+        rejected_path=rejected,
+    )
+    whose = WhoseCodes(cli.parse_workspace(workspace), domain, cli.parse_pairs("--code", code or []))
+    cli.print_summary(asyncio.run(cli.run_import(settings, reading, whose)), reading.rejected)
 
 
 def listen_on(bind: Bind, what: str) -> socket.socket:
