@@ -2,8 +2,11 @@
 
 Runs the whole product (`scanhop up`) with two edge workers on loopback. Prints each figure beside its bound and
 writes them to benchmarks/results/freshness.json. An edit's time runs from the API's answer until the last of the
-phones, each on a connection of its own and together on all workers, was sent to the new target. Wall-clock figures on
-a shared machine are indications.
+phones, each on a connection of its own and together on all workers, was sent to the new target.
+
+Under load, phones in a process of their own scan at a constant rate; a scan's time runs from the moment it was due
+until a query sees its row, asked for every 50 ms; every scan must become one row. Beside it stands the same with ten
+scans a second. Wall-clock figures on a shared machine are indications.
 """
 
 import json
@@ -14,16 +17,27 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 
+import clickhouse_connect
 import httpx
+from clickhouse_connect.driver import Client
 
+from benchmarks.steady_phones import SteadyPhones
 from tests.product import Product
 
 SCANS, EDITS, PHONES, WORKERS = 60, 300, 8, 2
+LOAD_A_SECOND, LOAD_S, IDLE_A_SECOND = 2000, 30, 10
+QUERY_EVERY_S, PATIENCE_S = 0.05, 60
+NEW_ROWS = """
+    SELECT toString(batch_id), groupArray(referer) FROM qr_scan_events
+    WHERE startsWith(referer, {prefix:String}) AND toString(batch_id) NOT IN {seen:Array(String)}
+    GROUP BY batch_id"""
 RESULTS = Path(__file__).parent / "results" / "freshness.json"
 
 
@@ -41,13 +55,58 @@ def measure(product: Product) -> dict[str, dict[str, object]]:
         phones = phones_on_every_worker(product, stack)
         visible = [scan_to_analytics(api, phones[0]) for _ in range(SCANS)]
         edited = [edit_to_edge(api, phones, number) for number in range(EDITS)]
+        codes = [new_code(api)["short_url"] for _ in range(100)]
+    idle, loaded = (scans_to_rows(product, codes, rate) for rate in (IDLE_A_SECOND, LOAD_A_SECOND))
     return {
         "scan to analytics, median": figure(1000 * statistics.median(visible), "ms", None),
         "scan to analytics, slowest": figure(1000 * max(visible), "ms", 2000),
+        f"scan to row, {IDLE_A_SECOND} a second, p99": figure(percentile_ms(idle, 99), "ms", 2000),
+        f"scan to row, {LOAD_A_SECOND} a second, median": figure(percentile_ms(loaded, 50), "ms", None),
+        f"scan to row, {LOAD_A_SECOND} a second, p99": figure(percentile_ms(loaded, 99), "ms", 2000),
+        f"scan to row, {LOAD_A_SECOND} a second, slowest": figure(1000 * max(loaded), "ms", None),
         "edit to every worker, median": figure(1000 * statistics.median(edited), "ms", None),
         "edit to every worker, p99": figure(1000 * statistics.quantiles(edited, n=100)[98], "ms", 100),
         "edit to every worker, slowest": figure(1000 * max(edited), "ms", None),
     }
+
+
+def scans_to_rows(product: Product, codes: list[str], rate: int) -> list[float]:
+    """Seconds from when each scan was due until its row was seen."""
+    prefix = f"https://{rate}.example/"
+    with ThreadPoolExecutor(1) as pool, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
+        watching = pool.submit(watch_rows, product, prefix, rate * LOAD_S)
+        processes.submit(SteadyPhones(product.edge_url, codes, rate, LOAD_S, prefix, min(32, rate)).run).result()
+        return watching.result()
+
+
+def watch_rows(product: Product, prefix: str, wanted: int) -> list[float]:
+    """Raises TimeoutError when they do not all come, RuntimeError when there are more than were sent."""
+    client = clickhouse_connect.get_client(dsn=product.variables()["SCANHOP_CLICKHOUSE_URL"])
+    seen: set[str] = set()
+    waits: list[float] = []
+    deadline = time.monotonic() + LOAD_S + PATIENCE_S
+    while len(waits) < wanted:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{len(waits)} of {wanted} rows came")
+        waits += new_waits(client, prefix, seen)
+        time.sleep(QUERY_EVERY_S)
+    if len(waits) > wanted:
+        raise RuntimeError(f"{len(waits)} rows for {wanted} scans")
+    client.close()
+    return waits
+
+
+def new_waits(client: Client, prefix: str, seen: set[str]) -> list[float]:
+    """Of the rows in batches that were not there before."""
+    rows = client.query(NEW_ROWS, parameters={"prefix": prefix, "seen": sorted(seen)}).result_rows
+    now = time.time_ns()
+    seen.update(batch for batch, _ in rows)
+    due = (int(referer.removeprefix(prefix).split("/")[0]) for _, referers in rows for referer in referers)
+    return [(now - at) / 1e9 for at in due]
+
+
+def percentile_ms(seconds: list[float], percent: int) -> float:
+    return 1000 * statistics.quantiles(seconds, n=100)[percent - 1]
 
 
 def phones_on_every_worker(product: Product, stack: ExitStack) -> list[httpx.Client]:

@@ -1,20 +1,35 @@
 """The loop: claim directories, take their segments in order, freeze, load, acknowledge, clear up.
 
 Several ingest processes may share one spool root: each works on the directories it has claimed.
+
+Nothing is waited for in place. A segment that cannot be taken now (ClickHouse fails on it, the disk refuses, another
+version wrote it) is left alone for a while of its own and the others go on; when an insert fails, the store is left
+alone too, for longer each time until one succeeds. No batch is given up for a failure that may pass; one whose data
+ClickHouse refuses REFUSALS_TO_PARK times is parked.
 """
 
 import asyncio
-import random
+import os
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
-from ingest.freezer import Freezer
-from ingest.frozen_batch import DamagedBatch, read_batch
+from msgspec import DecodeError
+
+from ingest.backoff import Backoff
+from ingest.dead_letters import PARKED_SEGMENT, REPLAY_BATCH, park, remove_old_notes, set_segment_aside
+from ingest.enrichment import Figures
+from ingest.figures import IngestFigures
+from ingest.freezer import Freezer, SetAside
+from ingest.frozen_batch import BatchHeader, DamagedBatch, read_batch
+from ingest.insert_failures import FailureReason, InsertFailed
 from ingest.loader import Loader
+from ingest.replay import Replayer
 from ingest.visitors import Visitors, utc_day
-from scanhop.spool import SegmentContent, SegmentName, SpoolId
+from scanhop.spool import SegmentName, SpoolId
 from scanhop.spool.claim import Claim, claim_directories
 from scanhop.spool.durable_file import sync_directory
 from scanhop.spool.segment import ACKED, BATCH, PARKED, SEALED, UnreadableSegment, list_segments
@@ -27,9 +42,9 @@ POLL_S = 0.1
 ACKED_GRACE_S = 60.0
 DRAIN_S = 8.0
 SALT_REFRESH_S = 300.0
-WAIT_S = 5.0
-LOAD_TRIES = 8
-RETRY_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+STORE_CAP_S = 5.0
+BATCH_CAP_S = 30.0
+REFUSALS_TO_PARK = 3  # what is damaged on its way to ClickHouse is refused too, and arrives whole the next time
 
 _log = get_logger()
 
@@ -37,16 +52,38 @@ _log = get_logger()
 class Collector:
     """One ingest process's share of the spool."""
 
-    def __init__(self, root: Path, freezer: Freezer, loader: Loader, visitors: Visitors) -> None:
+    def __init__(
+        self,
+        root: Path,
+        freezer: Freezer,
+        loader: Loader,
+        visitors: Visitors,
+        new_backoff: Callable[[float], Backoff] = Backoff,
+    ) -> None:
         self._root = root
         self._freezer = freezer
         self._loader = loader
         self._visitors = visitors
         self._claims: dict[SpoolId, Claim] = {}
-        self._waits_until: dict[SegmentName, float] = {}
+        self._store = new_backoff(STORE_CAP_S)
+        self._salts = new_backoff(STORE_CAP_S)
+        self._clearing = new_backoff(BATCH_CAP_S)
+        self._batches: defaultdict[Path, Backoff] = defaultdict(partial(new_backoff, BATCH_CAP_S))
+        self._refusals: Counter[Path] = Counter()
+        self._replayer = Replayer(root, freezer, self._send, self._read_salts_for)
         self._salts_read_at = float("-inf")
         self._days_without_salt: set[date] = set()
         self._stopping = asyncio.Event()
+        self.figures = IngestFigures()
+
+    @property
+    def set_aside(self) -> Counter[SetAside]:
+        return self._freezer.set_aside
+
+    @property
+    def steps(self) -> Mapping[str, Figures]:
+        """What each step of enrichment has done."""
+        return self._freezer.steps
 
     def stop(self) -> None:
         self._stopping.set()
@@ -80,60 +117,111 @@ class Collector:
         taken = 0
         for claim in list(self._claims.values()):
             for name in claim.list_waiting():
-                if self._stopping.is_set():
+                if self._stopping.is_set() or self._store.is_waiting(time.monotonic()):
                     return taken
-                taken += await self._take(name)
+                taken += await self._take(name.path(self._root, BATCH), partial(self._take_segment, name))
+            for name in self._replayer.list_waiting(claim.spool_id):
+                if self._stopping.is_set() or self._store.is_waiting(time.monotonic()):
+                    return taken
+                taken += await self._take(name.path(self._root, REPLAY_BATCH), partial(self._replayer.take, name))
             self._clear_up(claim)
         return taken
 
-    async def _take(self, name: SegmentName) -> bool:
-        """What the disk, a store or this version cannot do with one segment holds up no other, and ends nothing."""
-        if time.monotonic() < self._waits_until.get(name, 0.0):
+    async def _take(self, batch: Path, take: Callable[[], Awaitable[bool]]) -> bool:
+        """What the disk, a store or this version cannot do with one batch holds up no other, and ends nothing."""
+        if batch in self._batches and self._batches[batch].is_waiting(time.monotonic()):
             return False
         try:
-            taken = await self._take_now(name)
-        except (OSError, UnreadableSegment, StoreError) as error:
-            self._waits_until[name] = time.monotonic() + WAIT_S
-            _log.error("segment_waits", segment=str(name), error=str(error), seconds=WAIT_S)
+            return await self._try(batch, take)
+        except (OSError, UnreadableSegment, StoreError, DecodeError) as error:
+            pause = self._batches[batch].record_failure(time.monotonic())
+            _log.error("segment_waits", batch=_told(batch), error=str(error), seconds=round(pause, 1))
             return False
-        self._waits_until.pop(name, None)
+
+    async def _try(self, batch: Path, take: Callable[[], Awaitable[bool]]) -> bool:
+        try:
+            taken = await take()
+        except InsertFailed as error:
+            self._record_failed_insert(batch, error)
+            return False
+        except StoreRejected as error:
+            return self._refuse(batch, error)
+        except DamagedBatch as error:
+            self._park(batch, str(error))
+            return True
+        self._forget(batch)
         return taken
 
-    async def _take_now(self, name: SegmentName) -> bool:
-        if name.path(self._root, PARKED).exists():
+    def _record_failed_insert(self, batch: Path, error: InsertFailed) -> None:
+        now = time.monotonic()
+        self.figures.retries[error.reason] += 1
+        self._batches[batch].record_failure(now)
+        seconds = round(self._store.record_failure(now), 1)
+        _log.warning("batch_not_loaded", batch=_told(batch), error=str(error), reason=error.reason, seconds=seconds)
+
+    def _refuse(self, batch: Path, error: StoreRejected) -> bool:
+        """Whether it is parked now."""
+        self._refusals[batch] += 1
+        if self._refusals[batch] >= REFUSALS_TO_PARK:
+            self._park(batch, str(error))
+            return True
+        self.figures.retries[FailureReason.BAD_DATA] += 1
+        self._batches[batch].record_failure(time.monotonic())
+        _log.warning("batch_refused", batch=_told(batch), error=str(error), refusals=self._refusals[batch])
+        return False
+
+    def _park(self, batch: Path, reason: str) -> None:
+        _log.error("batch_parked", batch=_told(batch), reason=reason)
+        park(batch, reason)
+        self._forget(batch)
+
+    def _forget(self, batch: Path) -> None:
+        self._batches.pop(batch, None)
+        self._refusals.pop(batch, None)
+
+    async def _take_segment(self, name: SegmentName) -> bool:
+        parked = name.path(self._root, PARKED)
+        if parked.exists():  # a crash in the middle of parking
+            set_segment_aside(parked)
             return False
         if name.path(self._root, ACKED).exists():  # a crash between the acknowledgement and the deletion
-            name.path(self._root, SEALED).unlink()
+            self._remove_acknowledged(name)
             return True
-        if not name.path(self._root, BATCH).exists() and not await self._freeze(name):
+        batch = name.path(self._root, BATCH)
+        if not batch.exists() and not await self._freeze(name):
             return True
-        return await self._load(name)
+        await self._send(batch)
+        self._acknowledge(name)
+        return True
 
     async def _freeze(self, name: SegmentName) -> bool:
-        """False: there was nothing to freeze, or not now."""
+        """False: there was nothing to freeze."""
         content = self._freezer.read(name)
-        if not await self._salts_for(content):
-            return False
+        await self._read_salts_for(content.records)
         if self._freezer.freeze(name, content):
             return True
         _log.error("segment_without_records", segment=str(name), damaged=len(content.damages))
         name.path(self._root, SEALED).unlink()
         return False
 
-    async def _salts_for(self, content: SegmentContent) -> bool:
-        """Read the salts when they are old, or when a day that should have one has none. False: asked to stop."""
+    async def _read_salts_for(self, records: Sequence[tuple[int, bytes]]) -> None:
+        """When they are old, or a day that should have one has none: StoreUnavailable when that cannot be had now."""
         today = datetime.now(UTC).date()
-        wanted = {day for day in _days(content) if day >= today - RETENTION and day <= today + timedelta(days=1)}
-        have_all = all(self._visitors.has(day) for day in wanted - self._days_without_salt)
-        if have_all and time.monotonic() - self._salts_read_at < SALT_REFRESH_S:
-            return True
-        if have_all:
-            await self._refresh_salts()
-            return True
+        wanted = {day for day in _days(records) if day >= today - RETENTION and day <= today + timedelta(days=1)}
+        if all(self._visitors.has(day) for day in wanted - self._days_without_salt):
+            if time.monotonic() - self._salts_read_at >= SALT_REFRESH_S:
+                await self._refresh_salts()
+            return
+        if self._salts.is_waiting(time.monotonic()):
+            raise StoreUnavailable("no salt for this day at hand")
         self._salts_read_at = time.monotonic()
-        read = await self._retry(self._visitors.refresh, "salts_not_read")
-        self._days_without_salt = {day for day in wanted if not self._visitors.has(day)} if read else set()
-        return read
+        try:
+            await self._visitors.refresh()
+        except StoreError as error:  # a refusal too: it is not the batch that Postgres refuses
+            self._salts.record_failure(time.monotonic())
+            raise StoreUnavailable(f"no salts: {error}") from error
+        self._salts.record_success()
+        self._days_without_salt = {day for day in wanted if not self._visitors.has(day)}
 
     async def _refresh_salts(self) -> None:
         """Without Postgres those at hand go on."""
@@ -143,70 +231,59 @@ class Collector:
         except StoreError as error:
             _log.warning("salts_not_read", error=str(error))
 
-    async def _load(self, name: SegmentName) -> bool:
-        path = name.path(self._root, BATCH)
-        try:
-            header, body = read_batch(path)
-        except DamagedBatch as error:
-            self._park(name, str(error))
-            return True
+    async def _send(self, batch: Path) -> BatchHeader:
+        """Have it accepted. Raises DamagedBatch, and as the loader does."""
+        header, body = read_batch(batch)
         started = time.monotonic()
-        try:
-            loaded = await self._retry(lambda: self._loader.load(header, body), "batch_not_loaded", LOAD_TRIES)
-        except StoreRejected as error:
-            self._park(name, str(error))
-            return True
-        if loaded:
-            self._acknowledge(name)
-            seconds = round(time.monotonic() - started, 3)
-            _log.info("batch_loaded", batch=header.token, rows=header.rows, scans=header.scans, seconds=seconds)
-        return loaded
+        await self._loader.load(header, body)
+        self._store.record_success()
+        self.figures.record_accepted(header, time.time_ns())
+        seconds = round(time.monotonic() - started, 3)
+        _log.info("batch_loaded", batch=header.token, rows=header.rows, scans=header.scans, seconds=seconds)
+        return header
 
     def _acknowledge(self, name: SegmentName) -> None:
-        """The rename is the acknowledgement; it is durable before the segment goes."""
-        acked = name.path(self._root, ACKED)
-        name.path(self._root, BATCH).rename(acked)
-        sync_directory(acked.parent)
-        name.path(self._root, SEALED).unlink()
+        """The rename is the acknowledgement; the grace period begins with it."""
+        batch = name.path(self._root, BATCH)
+        os.utime(batch)
+        batch.rename(name.path(self._root, ACKED))
+        self._remove_acknowledged(name)
 
-    def _park(self, name: SegmentName, reason: str) -> None:
-        _log.error("batch_parked", segment=str(name), reason=reason)
-        name.path(self._root, BATCH).rename(name.path(self._root, PARKED))
-
-    async def _retry(self, call: Callable[[], Awaitable[None]], event: str, tries: int | None = None) -> bool:
-        """Until it succeeds; False when asked to stop meanwhile. StoreRejected passes through.
-
-        With `tries`, the last StoreUnavailable passes through too: the segment then waits, and others get their turn.
-        """
-        failures = 0
-        while not self._stopping.is_set():
-            try:
-                await call()
-            except StoreUnavailable as error:
-                pause = RETRY_PAUSES_S[min(failures, len(RETRY_PAUSES_S) - 1)]
-                failures += 1
-                if failures == tries:
-                    raise
-                _log.warning(event, error=str(error), tries=failures)
-                await self._pause(pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
-            else:
-                return True
-        return False
+    def _remove_acknowledged(self, name: SegmentName) -> None:
+        """The acknowledgement is durable before the segment goes."""
+        segments = [name.path(self._root, suffix) for suffix in (SEALED, PARKED_SEGMENT)]
+        sync_directory(segments[0].parent)
+        for segment in segments:
+            segment.unlink(missing_ok=True)
 
     def _claim_more(self) -> None:
         for claim in claim_directories(self._root, frozenset(self._claims)):
             self._claims[claim.spool_id] = claim
 
     def _clear_up(self, claim: Claim) -> None:
-        overdue = time.time() - ACKED_GRACE_S
-        for name in list_segments(self._root, claim.spool_id, ACKED):
-            path = name.path(self._root, ACKED)
-            is_settled = not name.path(self._root, SEALED).exists()
-            if is_settled and path.stat().st_mtime < overdue:
-                path.unlink()
+        """A disk that refuses is asked again later; what stays meanwhile is only in the way."""
+        if self._clearing.is_waiting(time.monotonic()):
+            return
+        try:
+            self._remove_settled(claim)
+        except OSError as error:
+            pause = self._clearing.record_failure(time.monotonic())
+            _log.error("clearing_up_waits", directory=str(claim.spool_id), error=str(error), seconds=round(pause, 1))
+
+    def _remove_settled(self, claim: Claim) -> None:
+        settled = [name for name in list_segments(self._root, claim.spool_id, ACKED) if self._is_settled(name)]
+        if settled:
+            sync_directory(claim.directory)  # no segment comes back that has lost its acknowledgement
+        for name in settled:
+            name.path(self._root, ACKED).unlink()
+        remove_old_notes(claim.directory)
         if claim.remove_if_finished():
             claim.release()
             del self._claims[claim.spool_id]
+
+    def _is_settled(self, name: SegmentName) -> bool:
+        is_overdue = name.path(self._root, ACKED).stat().st_mtime < time.time() - ACKED_GRACE_S
+        return is_overdue and not any(name.path(self._root, each).exists() for each in (SEALED, PARKED_SEGMENT))
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -215,10 +292,14 @@ class Collector:
             return
 
 
-def _days(content: SegmentContent) -> set[date]:
+def _told(batch: Path) -> str:
+    return f"{batch.parent.name}/{batch.name}"
+
+
+def _days(records: Sequence[tuple[int, bytes]]) -> set[date]:
     """The days of the first and the last record: time does not go back within a segment."""
     days = set()
-    for _, payload in (*content.records[:1], *content.records[-1:]):
+    for _, payload in (*records[:1], *records[-1:]):
         try:
             days.add(utc_day(decode_scan(payload).scanned_at_ns))
         except (BadRecord, ValueError, OverflowError):

@@ -3,16 +3,18 @@
 import base64
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 from zlib import crc32
 
+import msgspec
 import orjson
 
-from ingest.enrichment import Enrichment
-from ingest.frozen_batch import FORMAT, INSERT_SETTINGS, BatchHeader, batch_id, write_batch
-from ingest.scan_reader import Rejected, Scans
+from ingest.enrichment import Enrichment, Figures
+from ingest.frozen_batch import FORMAT, INSERT_SETTINGS, BatchHeader, batch_id, replay_batch_id, write_batch
+from ingest.scan_reader import Record, Rejected, Rejection, Scans
 from ingest.scan_rows import column_names, count_counted, encode_rows
 from scanhop.spool import Damage, SegmentContent, SegmentName, read_segment
 from scanhop.spool.durable_file import write_durably
@@ -21,6 +23,19 @@ from scanhop.spool.segment import BATCH, DAMAGED, REJECTED, SEALED
 from scanhop.telemetry.logs import get_logger
 
 TABLE = "qr_scan_events"
+
+
+class SetAside(StrEnum):
+    """Why something of a segment became no row: a Rejection of a record, or bytes that are none. A closed list; the
+    names stand in the metrics."""
+
+    MALFORMED = Rejection.MALFORMED.value
+    TIME_OUT_OF_RANGE = Rejection.TIME_OUT_OF_RANGE.value
+    ANOTHER_MONTH = Rejection.ANOTHER_MONTH.value
+    FAILED = Rejection.FAILED.value
+    DAMAGED = "damaged"
+    TORN = "torn"
+
 
 _log = get_logger()
 
@@ -33,6 +48,12 @@ class Freezer:
         self._enrichment = enrichment
         self._clock_ns = clock_ns
         self.counts: Counter[str] = Counter()
+        self.set_aside: Counter[SetAside] = Counter()
+
+    @property
+    def steps(self) -> Mapping[str, Figures]:
+        """What each step of enrichment has done."""
+        return self._enrichment.figures
 
     def read(self, name: SegmentName) -> SegmentContent:
         return read_segment(name.path(self._root, SEALED), name)
@@ -46,14 +67,23 @@ class Freezer:
         self.counts["frozen"] += batch[0].rows
         return True
 
+    def freeze_rejected(self, name: SegmentName, records: Sequence[Record], path: Path) -> list[Rejected]:
+        """Freeze at `path` those of a segment's rejected records that can be rows now; the others. Raises OSError."""
+        scans, rejected = self._enrichment.enrich(records)
+        if scans:
+            identity = replay_batch_id(batch_id(name), scans.numbers)
+            header, body = self._encode(name, scans, 0, identity)
+            write_batch(path, msgspec.structs.replace(header, replayed=scans.numbers), body)
+        return rejected
+
     def _make_batch(self, name: SegmentName, content: SegmentContent) -> tuple[BatchHeader, bytearray] | None:
         scans, rejected = self._enrichment.enrich(content.records)
         self._set_aside(name, content, rejected)
-        return self._encode(name, scans, sum(not _is_torn(damage) for damage in content.damages)) if scans else None
+        damaged = sum(not _is_torn(damage) for damage in content.damages)
+        return self._encode(name, scans, damaged, batch_id(name)) if scans else None
 
-    def _encode(self, name: SegmentName, scans: Scans, damaged: int) -> tuple[BatchHeader, bytearray]:
+    def _encode(self, name: SegmentName, scans: Scans, damaged: int, identity: UUID) -> tuple[BatchHeader, bytearray]:
         frozen_at_ns = self._clock_ns()
-        identity = batch_id(name)
         body = encode_rows(identity, frozen_at_ns, scans)
         header = BatchHeader(
             format=FORMAT,
@@ -79,6 +109,9 @@ class Freezer:
         self.counts["torn"] += sum(_is_torn(damage) for damage in content.damages)
         broken = [damage for damage in content.damages if not _is_torn(damage)]
         self.counts["damaged"] += len(broken)
+        self.set_aside.update(SetAside(record.reason.value) for record in rejected)
+        self.set_aside[SetAside.DAMAGED] += len(broken)
+        self.set_aside[SetAside.TORN] += len(content.damages) - len(broken)
         _write_lines(name.path(self._root, DAMAGED), [_damage_line(content.data, damage) for damage in broken])
         _write_lines(name.path(self._root, REJECTED), [_rejected_line(record) for record in rejected])
 
@@ -101,7 +134,10 @@ def _base64(data: bytes) -> str:
 
 
 def _write_lines(path: Path, lines: Sequence[dict[str, object]]) -> None:
-    """Written anew each time: a segment that is read again after a crash gives the same lines."""
-    if lines:
-        write_durably(path, b"".join(orjson.dumps(line) + b"\n" for line in lines))
-        _log.error("records_set_aside", file=path.name, lines=len(lines))
+    """Written anew each time: after a crash a segment is read again, by another version perhaps, and what is set
+    aside then is all that is."""
+    if not lines:
+        path.unlink(missing_ok=True)
+        return
+    write_durably(path, b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    _log.error("records_set_aside", file=path.name, lines=len(lines))

@@ -6,6 +6,7 @@ BatchHeader, in which the CRC-32 of the body stands. The file is written under a
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 from zlib import crc32
@@ -38,7 +39,10 @@ class DamagedBatch(Exception):
 
 
 class BatchHeader(msgspec.Struct, frozen=True):
-    """What is sent, and what `scan_batches` will say of it. Times are Unix nanoseconds."""
+    """What is sent, and what `scan_batches` will say of it. Times are Unix nanoseconds.
+
+    `replayed`: the numbers of the records, where they had been rejected before (`ingest.replay`).
+    """
 
     format: int
     batch_id: UUID
@@ -54,6 +58,7 @@ class BatchHeader(msgspec.Struct, frozen=True):
     last_scan_at_ns: int
     frozen_at_ns: int
     body_crc: int
+    replayed: list[int] = []
 
     @property
     def token(self) -> str:
@@ -66,6 +71,11 @@ def batch_id(name: SegmentName) -> UUID:
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
     return UUID(bytes=bytes(digest))
+
+
+def replay_batch_id(segments: UUID, numbers: Sequence[int]) -> UUID:
+    """Of a batch of records that the segment's own batch left out; a record is in one batch only."""
+    return UUID(bytes=segments.bytes[:12] + (min(numbers) + 1).to_bytes(4))
 
 
 def write_batch(path: Path, header: BatchHeader, body: bytes | bytearray) -> None:

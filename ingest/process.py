@@ -4,13 +4,15 @@ import asyncio
 import ctypes
 import gc
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
 from ingest.collector import Collector
 from ingest.enrichment import Enrichment
 from ingest.freezer import Freezer
 from ingest.loader import Loader
+from ingest.metrics import IngestMetrics, MetricsServer
 from ingest.visitors import Visitors
 from scanhop.client_facts.geo import GeoReader
 from scanhop.settings import Settings, require
@@ -38,8 +40,12 @@ def tune_memory() -> None:
     gc.set_threshold(100_000, 10, 10)
 
 
+class MetricsNotServed(Exception):
+    """The address cannot be had; the message says why."""
+
+
 def run_ingest(settings: Settings) -> None:
-    """Runs until SIGTERM or SIGINT, then takes what is sealed by then. Raises InvalidSettings."""
+    """Runs until SIGTERM or SIGINT, then takes what is sealed by then. Raises InvalidSettings, MetricsNotServed."""
     configure_logs("ingest", settings.log_level)
     tune_memory()
     postgres_dsn, clickhouse_url = require(settings, "postgres_dsn"), require(settings, "clickhouse_url")
@@ -55,10 +61,27 @@ async def _run(settings: Settings, postgres_dsn: str, clickhouse_url: str) -> No
         loop.add_signal_handler(number, collector.stop)
     get_logger().info("ingest_started", spool=str(settings.spool_root))
     try:
-        await collector.run()
+        with _metrics_of(collector, settings):
+            await collector.run()
     finally:
         await clickhouse.close()
         await postgres.close()
+
+
+@contextmanager
+def _metrics_of(collector: Collector, settings: Settings) -> Iterator[None]:
+    bind = settings.ingest_metrics_bind
+    if bind is None:
+        yield
+        return
+    try:
+        metrics = IngestMetrics(settings.spool_root, collector.figures, collector.set_aside, lambda: collector.steps)
+        server = MetricsServer(bind, metrics)
+    except OSError as error:
+        raise MetricsNotServed(f"ingest cannot show its metrics on {bind}: {error.strerror or error}") from error
+    with server:
+        get_logger().info("metrics_served", address=f"{bind.host}:{server.port}")
+        yield
 
 
 def build_collector(settings: Settings, postgres: Postgres, clickhouse: ClickHouse) -> Collector:

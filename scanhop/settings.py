@@ -63,6 +63,7 @@ class Settings(BaseModel):
     edge_bind: Bind = Bind(host="127.0.0.1", port=8080)
     api_bind: Bind = Bind(host="127.0.0.1", port=8000)
     metrics_bind: Bind | None = None
+    ingest_metrics_bind: Bind | None = None
     edge_workers: int = Field(default=1, ge=1, le=256)
     spool_dir: Path | None = None
     spool_max_bytes: int = Field(default=4 << 30, ge=1 << 20)
@@ -90,7 +91,7 @@ class Settings(BaseModel):
         except ValueError:
             raise ValueError("must be networks such as 10.0.0.0/8, with commas between them") from None
 
-    @field_validator("edge_bind", "api_bind", "metrics_bind", mode="before")
+    @field_validator("edge_bind", "api_bind", "metrics_bind", "ingest_metrics_bind", mode="before")
     @classmethod
     def _bind(cls, value: object) -> object:
         if not isinstance(value, str):

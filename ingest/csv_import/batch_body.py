@@ -20,7 +20,7 @@ _TEXTS = (
 
 def build_batch(
     import_id: UUID, number: int, batch_id: UUID, scans: Sequence[StoredScan], frozen_at_ns: int
-) -> tuple[BatchHeader, bytes]:
+) -> tuple[BatchHeader, bytearray]:
     """`scans` are in order of time."""
     columns = _columns(batch_id, scans, frozen_at_ns // 1_000_000)
     body = encode_block(columns, len(scans))

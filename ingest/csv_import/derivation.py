@@ -66,4 +66,4 @@ class Derivation:
     def _stored(self, address: Address | None) -> str:
         if address is None or self._ip_storage == "none":
             return ""
-        return str(address) if self._ip_storage == "full" else network_of(address)
+        return str(address) if self._ip_storage == "full" else network_of(address.packed)

@@ -23,6 +23,8 @@ geoip = typer.Typer(help="The database of where addresses are.", no_args_is_help
 app.add_typer(geoip, name="geoip")
 importing = typer.Typer(help="Bring data of other systems in.", no_args_is_help=True)
 app.add_typer(importing, name="import")
+dead_letter = typer.Typer(help="What ingest could not make rows of.", no_args_is_help=True)
+app.add_typer(dead_letter, name="dead-letter")
 DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept. Default: SCANHOP_DATA_DIR, .scanhop")]
 FirstDay = Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first UTC day. Default: a week ago")]
 EndDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The UTC day before which it ends")]
@@ -78,11 +80,14 @@ def edge(
 @app.command()
 def ingest() -> None:
     """Turn the spool's scans into rows in ClickHouse."""
-    from ingest.process import run_ingest  # noqa: PLC0415
+    from ingest.process import MetricsNotServed, run_ingest  # noqa: PLC0415
 
     settings = load_settings()
     prepare_spool(settings.spool_root)
-    run_ingest(settings)
+    try:
+        run_ingest(settings)
+    except MetricsNotServed as error:
+        raise CommandFailed(str(error)) from error
 
 
 @app.command()
@@ -147,6 +152,38 @@ def fetch() -> None:
         typer.echo(fetch_geoip(url, path))
     except FetchFailed as error:
         raise CommandFailed(str(error)) from error
+
+
+@dead_letter.command("list")
+def list_dead_letters(
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON array instead of a table")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show what there is: parked inserts, rejected records, damaged bytes."""
+    from scanhop.cli.dead_letter import show_dead_letters  # noqa: PLC0415
+    from scanhop.cli.running_stack import with_running_stack  # noqa: PLC0415
+
+    show_dead_letters(with_running_stack(load_settings(), data_dir).spool_root, as_json=as_json)
+
+
+@dead_letter.command("replay")
+def replay_dead_letters(
+    letter: Annotated[str | None, typer.Argument(metavar="ID", help="As `list` shows it")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Whatever can be replayed")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Hand a parked insert or rejected records back to ingest, which runs or will run.
+
+    A parked insert is sent again as it is. Of rejected records those that this version can make rows of become rows;
+    the others are rejected again. Each counts once, however often this is called or interrupted. Damaged bytes are
+    no records and cannot be replayed.
+    """
+    from scanhop.cli.dead_letter import replay  # noqa: PLC0415
+    from scanhop.cli.running_stack import with_running_stack  # noqa: PLC0415
+
+    if (letter is None) is not every:
+        raise typer.BadParameter("give an ID or --all")
+    replay(with_running_stack(load_settings(), data_dir).spool_root, letter)
 
 
 @app.command()

@@ -15,6 +15,8 @@ used again:
     <root>/<spool id>/00000001.parked   a frozen insert that ClickHouse refused for good; an operator decides
     <root>/<spool id>/00000001.damaged  the bytes of that segment that were no record
     <root>/<spool id>/00000001.rejected its records that cannot become a row, with the reason
+    <root>/<spool id>/00000001.replay*  rejected records that are tried again (ingest/dead_letters.py names the others
+                                        that stand beside what was parked or is replayed)
     <root>/<spool id>/00000001.tmp      one of ingest's files while it is written; half of one after a crash
 
 A directory appears under its final name with its lock already held, so nobody can take a new one for abandoned.

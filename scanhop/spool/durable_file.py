@@ -7,19 +7,20 @@ UNFINISHED = ".tmp"
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Whole and durable under `path` when it returns. Raises OSError, and then leaves nothing.
+    """Whole and durable under `path` when it returns. Raises OSError, and then leaves nothing new.
 
     On a full disk the halves of many files would keep each other from becoming whole; a name that is not durable
-    would be taken for one that is.
+    would be taken for one that is. What stood under `path` before stays until the new file takes its place.
     """
-    unfinished = path.with_suffix(UNFINISHED)
+    unfinished, replaces = path.with_suffix(UNFINISHED), path.exists()
     try:
         _write_synced(unfinished, data)
         unfinished.rename(path)
         sync_directory(path.parent)
     except BaseException:
         unfinished.unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        if not replaces:
+            path.unlink(missing_ok=True)
         raise
 
 

@@ -4,7 +4,11 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOURCES = (ROOT / "edge" / "metrics.py", ROOT / "control_api" / "web" / "request_metrics.py")
+SOURCES = (
+    ROOT / "edge" / "metrics.py",
+    ROOT / "ingest" / "metrics.py",
+    ROOT / "control_api" / "web" / "request_metrics.py",
+)
 SUFFIX = re.compile(r"_(total|bucket|count|sum)$")
 
 

@@ -1,70 +1,27 @@
 """From the spool to ClickHouse, on the real engine."""
 
 import asyncio
-import contextlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-import clickhouse_connect
-import pytest
-
 from ingest.collector import Collector
+from ingest.dead_letters import PARKED_SEGMENT
 from ingest.enrichment import Enrichment
 from ingest.frozen_batch import read_batch
 from ingest.loader import Loader
 from ingest.native_format import encode_string
 from ingest.process import build_collector
-from scanhop.settings import Settings
-from scanhop.spool import SpoolLimits, SpoolWriter
+from scanhop.spool import SpoolWriter
 from scanhop.spool.segment import ACKED, BATCH, OPEN, PARKED, REJECTED, SEALED
 from scanhop.stores.clickhouse import ClickHouse
 from scanhop.stores.errors import StoreRejected, StoreUnavailable
 from scanhop.stores.postgres import Postgres
 from scanhop.wire.scan_record import Outcome, encode_headers, encode_route_prefix, encode_scan
+from tests.integration.ingest.collecting import take
 from tests.product import eventually
 from tests.routes import PHONE, new_route, write_scan
-
-LIMITS = SpoolLimits(max_bytes=1 << 30, max_age_s=0)
-
-
-@pytest.fixture
-def settings(postgres_dsn, clickhouse_url, spool_root):
-    return Settings(
-        postgres_dsn=postgres_dsn,
-        clickhouse_url=clickhouse_url,
-        spool_dir=spool_root,
-        trusted_proxies=("192.0.2.0/24",),
-    )
-
-
-@pytest.fixture
-async def collector(settings):
-    postgres = Postgres(settings.postgres_dsn, max_connections=1, command_timeout_s=5)
-    clickhouse = ClickHouse(settings.clickhouse_url, timeout_s=30)
-    yield build_collector(settings, postgres, clickhouse)
-    await clickhouse.close()
-    await postgres.close()
-
-
-@pytest.fixture
-def spool(spool_root):
-    writer = SpoolWriter(spool_root, LIMITS)
-    yield writer
-    with contextlib.suppress(OSError):
-        writer.close()
-
-
-@pytest.fixture
-async def rows(clickhouse_url):
-    client = await clickhouse_connect.get_async_client(dsn=clickhouse_url)
-
-    async def select(statement: str) -> list[tuple[object, ...]]:
-        return [tuple(row) for row in (await client.query(statement)).result_rows]
-
-    yield select
-    await client.close()
 
 
 async def test_a_scan_becomes_one_row_with_everything_it_says(collector, spool, rows):
@@ -189,24 +146,6 @@ async def test_a_crash_between_acknowledgement_and_deletion_sends_nothing_again(
     assert _suffixes(spool_root) == [ACKED]
 
 
-async def test_an_unavailable_clickhouse_is_tried_again_until_it_is_back(
-    collector, spool, spool_root, rows, monkeypatch
-):
-    write_scan(spool, new_route())
-    spool.seal_if_due()
-    load, failures = Loader.load, iter(range(3))
-
-    async def fail_three_times(self: Loader, *batch: object) -> None:
-        if next(failures, None) is not None:
-            raise StoreUnavailable("away")
-        await load(self, *batch)
-
-    monkeypatch.setattr(Loader, "load", fail_three_times)
-    monkeypatch.setattr("ingest.collector.RETRY_PAUSES_S", (0.01,))
-    assert await collector.collect() == 1
-    assert await rows("SELECT count() FROM qr_scan_events") == [(1,)]
-
-
 async def test_a_refused_batch_is_parked_and_the_others_go_on(collector, spool, spool_root, rows, monkeypatch):
     write_scan(spool, new_route())
     spool.seal_if_due()
@@ -220,9 +159,9 @@ async def test_a_refused_batch_is_parked_and_the_others_go_on(collector, spool, 
         await load(self, header, body)
 
     monkeypatch.setattr(Loader, "load", refuse_the_first)
-    await collector.collect()
+    await take(collector, 2)
     assert await rows("SELECT count() FROM qr_scan_events") == [(1,)]
-    assert sorted(_suffixes(spool_root)) == [ACKED, PARKED, SEALED]
+    assert sorted(_suffixes(spool_root)) == [ACKED, PARKED, PARKED_SEGMENT]
     assert await collector.collect() == 0
 
 
@@ -300,7 +239,7 @@ def _die(spool: SpoolWriter) -> None:
 
 
 def _suffixes(root: Path) -> list[str]:
-    return [path.suffix for path in root.glob("*/*") if path.suffix != ".lock"]
+    return [path.suffix for path in root.glob("*/*") if path.suffix not in (".lock", ".json")]
 
 
 def _only(root: Path, suffix: str) -> Path:
@@ -308,18 +247,14 @@ def _only(root: Path, suffix: str) -> Path:
     return path
 
 
-async def test_a_missing_table_parks_nothing_and_is_mended_by_an_operator(
-    collector, spool, spool_root, rows, monkeypatch
-):
-    monkeypatch.setattr("ingest.collector.RETRY_PAUSES_S", (0.01,))
-    monkeypatch.setattr("ingest.collector.WAIT_S", 0)
+async def test_a_missing_table_parks_nothing_and_is_mended_by_an_operator(collector, spool, spool_root, rows):
     write_scan(spool, new_route())
     spool.seal_if_due()
     await rows("RENAME TABLE qr_scan_events TO elsewhere")
     assert await collector.collect() == 0
     assert sorted(_suffixes(spool_root)) == [BATCH, SEALED]
     await rows("RENAME TABLE elsewhere TO qr_scan_events")
-    assert await collector.collect() == 1
+    await take(collector, 1)
     assert await rows("SELECT count() FROM qr_scan_events") == [(1,)]
 
 
@@ -327,8 +262,8 @@ async def test_a_body_that_clickhouse_cannot_read_is_parked(collector, spool, sp
     monkeypatch.setattr("ingest.freezer.encode_rows", lambda *_: b"\x01\x01\x08event_id\x04UUID")
     write_scan(spool, new_route())
     spool.seal_if_due()
-    await collector.collect()
-    assert sorted(_suffixes(spool_root)) == [PARKED, SEALED]
+    await take(collector, 1)
+    assert sorted(_suffixes(spool_root)) == [PARKED, PARKED_SEGMENT]
 
 
 async def test_a_hostile_user_agent_stops_nobody(collector, spool, rows):
@@ -380,7 +315,6 @@ async def test_salts_are_there_before_the_first_scan_so_that_it_needs_no_postgre
 
 
 async def test_a_postgres_that_refuses_the_salts_ends_nothing(collector, spool, rows, monkeypatch):
-    monkeypatch.setattr("ingest.collector.WAIT_S", 0)
     write_scan(spool, new_route())
     spool.seal_if_due()
     read_salts = collector._visitors._read_salts
@@ -391,5 +325,5 @@ async def test_a_postgres_that_refuses_the_salts_ends_nothing(collector, spool, 
     monkeypatch.setattr(collector._visitors, "_read_salts", refuse)
     assert await collector.collect() == 0
     monkeypatch.setattr(collector._visitors, "_read_salts", read_salts)
-    assert await collector.collect() == 1
+    await take(collector, 1)
     assert await rows("SELECT count(), countIf(visitor = 0) FROM qr_scan_events") == [(1, 0)]

@@ -1,16 +1,17 @@
 import asyncio
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 
 import pytest
 
-from edge.fast_path import Outbox
+from edge.answers import Answer
+from edge.fast_path import ENOUGH, Outbox
+from edge.local_cache import ready_route
 from edge.recorder import Recorder
 from scanhop.spool import BoundedWriter, SpoolLimits, SpoolWriter
 from scanhop.wire.scan_record import Outcome
 from tests.unit.spool.crashes import payloads
 
-READY = SimpleNamespace(prefix=b"", answer=SimpleNamespace(outcome=Outcome.REDIRECT, head=b"3", value=b"0", body=b""))
+READY = ready_route(Answer(302, Outcome.REDIRECT, b"3", b"0"), b"route", b"", 0)
 
 
 class Phone:
@@ -36,7 +37,13 @@ def new_phone(spool, spool_root) -> Callable[[], Phone]:
     return lambda: Phone(lambda: len(payloads(spool_root, spool.spool_id)))
 
 
-async def test_answers_leave_when_all_scans_of_their_tick_are_in_the_spool(spool, new_phone):
+async def looks(count: int) -> None:
+    """As many rounds of the loop."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_answers_leave_when_all_their_scans_are_in_the_spool(spool, new_phone):
     recorder = Recorder(spool)
     outbox, phones = Outbox(recorder, asyncio.get_running_loop()), [new_phone() for _ in range(3)]
     for phone in phones[:2]:
@@ -44,8 +51,36 @@ async def test_answers_leave_when_all_scans_of_their_tick_are_in_the_spool(spool
     recorder.record(b"", Outcome.EXPIRED, b"", b"")
     outbox.send((phones[2], None, b"410", b"", b""))
     assert [phone.answers for phone in phones] == [[], [], []]
-    await asyncio.sleep(0)
+    await looks(2)
     assert [phone.answers for phone in phones] == [[(b"302", 3)], [(b"302", 3)], [(b"410", 3)]]
+
+
+async def test_answers_leave_together_as_long_as_each_look_brings_more(spool, new_phone):
+    outbox, phones = Outbox(Recorder(spool), asyncio.get_running_loop()), [new_phone() for _ in range(4)]
+    for phone in phones:
+        outbox.send((phone, READY, b"", b"", b"2"))
+        await looks(1)
+        assert not any(phone.answers for phone in phones)
+    await looks(1)
+    assert [phone.answers for phone in phones] == [[(b"302", 4)]] * 4
+
+
+async def test_answers_that_are_enough_leave_at_the_first_look(spool, new_phone):
+    outbox, phone = Outbox(Recorder(spool), asyncio.get_running_loop()), new_phone()
+    for _ in range(ENOUGH):
+        outbox.send((phone, READY, b"", b"", b"2"))
+    await looks(1)
+    assert len(phone.answers) == ENOUGH
+
+
+async def test_answers_in_a_hurry_leave_before_what_is_called_soon(spool, new_phone):
+    loop = asyncio.get_running_loop()
+    outbox, phone = Outbox(Recorder(spool), loop), new_phone()
+    outbox.send((phone, READY, b"", b"", b"2"))
+    outbox.hurry()
+    loop.call_soon(phone.write, b"of the application")
+    await looks(1)
+    assert phone.answers == [(b"302", 1), (b"of the application", 1)]
 
 
 async def test_a_connection_is_closed_when_its_last_answer_was_written(spool, new_phone):
@@ -53,5 +88,5 @@ async def test_a_connection_is_closed_when_its_last_answer_was_written(spool, ne
     answers_when_closed: list[int] = []
     outbox.send((phone, READY, b"", b"", b"2"))
     outbox.then(lambda: answers_when_closed.append(len(phone.answers)))
-    await asyncio.sleep(0)
+    await looks(2)
     assert answers_when_closed == [1]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.dead_letters import PARKED_SEGMENT
 from ingest.frozen_batch import BatchHeader
 from scanhop.spool import SegmentName, SpoolWriter
 from scanhop.spool.segment import ACKED, BATCH, PARKED, SEALED
@@ -61,5 +62,5 @@ def test_a_damaged_batch_is_parked_beside_the_segment_that_still_has_its_scans(s
     reader = new_collector(spool_root, Warehouse())
     collect(loop, reader)
     let_die(reader)
-    assert suffixes(spool_root) == [PARKED, SEALED]
-    assert [frame.nonce for frame in frames(segment.path(spool_root, SEALED))] == [1, 2]
+    assert suffixes(spool_root) == sorted([".json", PARKED, PARKED_SEGMENT])  # why it was parked stands beside it
+    assert [frame.nonce for frame in frames(segment.path(spool_root, PARKED_SEGMENT))] == [1, 2]

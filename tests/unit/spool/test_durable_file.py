@@ -95,3 +95,14 @@ def test_a_directory_is_durable_with_all_the_parents_that_were_made_for_it(tmp_p
 def test_a_directory_that_is_there_is_left_as_it_is(tmp_path, synced):
     make_directory_durably(tmp_path)
     assert synced == []
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_file_that_is_to_be_replaced_is_never_gone(file, monkeypatch, failing):
+    """The first sync is of the bytes, the second of the name."""
+    write_durably(file, b"before")
+    monkeypatch.setattr(os, "fsync", nth(failing, errno.EIO, os.fsync))
+    with pytest.raises(OSError, match="Input/output"):
+        write_durably(file, b"after")
+    assert file.read_bytes() == (b"before" if failing == 1 else b"after")
+    assert list(file.parent.iterdir()) == [file]
