@@ -1,22 +1,16 @@
-"""Device, operating system and browser of a User-Agent.
-
-The regular expressions and their reading are the libraries `ua-parser` (its Rust resolver: about 20 µs a string) and
-`user-agents` (which device is a phone, a tablet, a PC, a spider).
-"""
+"""Device, operating system and browser of a User-Agent."""
 
 from enum import StrEnum
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import msgspec
-from ua_parser import OS, Parser, Result
-from ua_parser.loaders import load_lazy_builtins
-from ua_parser.regex import Resolver
-from user_agents.parsers import Browser, OperatingSystem, UserAgent
-from user_agents.parsers import Device as DeviceModel
+
+if TYPE_CHECKING:
+    from scanhop.client_facts.user_agent import ParsedUserAgent, UserAgentParser
 
 CACHED_USER_AGENTS = 20_000
 MAX_USER_AGENT = 1024
-UNKNOWN = "Other"
 
 
 class DeviceType(StrEnum):
@@ -47,35 +41,17 @@ class DeviceReader:
         self.read = lru_cache(cached)(self._read)
 
     @cached_property
-    def _parser(self) -> Parser:
-        return Parser(Resolver(load_lazy_builtins()))
+    def _parser(self) -> "UserAgentParser":
+        from scanhop.client_facts.user_agent import UserAgentParser  # noqa: PLC0415 - 4 MB that few workers need
+
+        return UserAgentParser()
 
     def _read(self, user_agent: str) -> Device:
-        text = user_agent[:MAX_USER_AGENT]
-        seen = _ParsedUserAgent(self._parser.parse(text))
+        seen = self._parser.parse(user_agent[:MAX_USER_AGENT])
         return Device(_device_type(seen), seen.os.family, seen.browser.family)
 
 
-class _ParsedUserAgent(UserAgent):  # type: ignore[misc]
-    """user-agents' judgement on top of a result of the fast parser."""
-
-    def __init__(self, result: Result) -> None:
-        # user-agents would read the parts of a version as numbers, and fail on a digit that is none (a superscript).
-        agent, os, device = result.user_agent, result.os, result.device
-        self.ua_string = result.string
-        self.browser = Browser(agent.family if agent else UNKNOWN, (), "")
-        self.os = OperatingSystem(os.family if os else UNKNOWN, (), _version(os) if os else "")
-        self.device = DeviceModel(device.family, device.brand, device.model) if device else _NO_DEVICE
-
-
-_NO_DEVICE = DeviceModel(UNKNOWN, None, None)
-
-
-def _version(os: OS) -> str:
-    return ".".join(part for part in (os.major, os.minor, os.patch) if part)
-
-
-def _device_type(seen: UserAgent) -> DeviceType:
+def _device_type(seen: "ParsedUserAgent") -> DeviceType:
     if seen.is_bot:
         return DeviceType.BOT
     if seen.is_tablet:
