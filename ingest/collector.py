@@ -12,7 +12,7 @@ import asyncio
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,8 @@ from msgspec import DecodeError
 
 from ingest.backoff import Backoff
 from ingest.dead_letters import PARKED_SEGMENT, REPLAY_BATCH, park, remove_old_notes, set_segment_aside
-from ingest.enrichment import Figures
 from ingest.figures import IngestFigures
-from ingest.freezer import Freezer, SetAside
+from ingest.freezer import Freezer
 from ingest.frozen_batch import BatchHeader, DamagedBatch, read_batch
 from ingest.insert_failures import FailureReason, InsertFailed
 from ingest.loader import Loader
@@ -61,7 +60,7 @@ class Collector:
         new_backoff: Callable[[float], Backoff] = Backoff,
     ) -> None:
         self._root = root
-        self._freezer = freezer
+        self.freezer = freezer
         self._loader = loader
         self._visitors = visitors
         self._claims: dict[SpoolId, Claim] = {}
@@ -75,15 +74,6 @@ class Collector:
         self._days_without_salt: set[date] = set()
         self._stopping = asyncio.Event()
         self.figures = IngestFigures()
-
-    @property
-    def set_aside(self) -> Counter[SetAside]:
-        return self._freezer.set_aside
-
-    @property
-    def steps(self) -> Mapping[str, Figures]:
-        """What each step of enrichment has done."""
-        return self._freezer.steps
 
     def stop(self) -> None:
         self._stopping.set()
@@ -196,9 +186,9 @@ class Collector:
 
     async def _freeze(self, name: SegmentName) -> bool:
         """False: there was nothing to freeze."""
-        content = self._freezer.read(name)
+        content = self.freezer.read(name)
         await self._read_salts_for(content.records)
-        if self._freezer.freeze(name, content):
+        if self.freezer.freeze(name, content):
             return True
         _log.error("segment_without_records", segment=str(name), damaged=len(content.damages))
         name.path(self._root, SEALED).unlink()

@@ -3,7 +3,7 @@
 import base64
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +12,7 @@ from zlib import crc32
 import msgspec
 import orjson
 
-from ingest.enrichment import Enrichment, Figures
+from ingest.enrichment import Enrichment
 from ingest.frozen_batch import FORMAT, INSERT_SETTINGS, BatchHeader, batch_id, replay_batch_id, write_batch
 from ingest.scan_reader import Record, Rejected, Rejection, Scans
 from ingest.scan_rows import column_names, count_counted, encode_rows
@@ -45,15 +45,10 @@ class Freezer:
 
     def __init__(self, root: Path, enrichment: Enrichment, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._root = root
-        self._enrichment = enrichment
+        self.enrichment = enrichment
         self._clock_ns = clock_ns
         self.counts: Counter[str] = Counter()
         self.set_aside: Counter[SetAside] = Counter()
-
-    @property
-    def steps(self) -> Mapping[str, Figures]:
-        """What each step of enrichment has done."""
-        return self._enrichment.figures
 
     def read(self, name: SegmentName) -> SegmentContent:
         return read_segment(name.path(self._root, SEALED), name)
@@ -69,7 +64,7 @@ class Freezer:
 
     def freeze_rejected(self, name: SegmentName, records: Sequence[Record], path: Path) -> list[Rejected]:
         """Freeze at `path` those of a segment's rejected records that can be rows now; the others. Raises OSError."""
-        scans, rejected = self._enrichment.enrich(records)
+        scans, rejected = self.enrichment.enrich(records)
         if scans:
             identity = replay_batch_id(batch_id(name), scans.numbers)
             header, body = self._encode(name, scans, 0, identity)
@@ -77,7 +72,7 @@ class Freezer:
         return rejected
 
     def _make_batch(self, name: SegmentName, content: SegmentContent) -> tuple[BatchHeader, bytearray] | None:
-        scans, rejected = self._enrichment.enrich(content.records)
+        scans, rejected = self.enrichment.enrich(content.records)
         self._set_aside(name, content, rejected)
         damaged = sum(not _is_torn(damage) for damage in content.damages)
         return self._encode(name, scans, damaged, batch_id(name)) if scans else None

@@ -4,8 +4,7 @@ Served by a thread of its own, so that it answers while a segment is being enric
 the spool is looked at when it is asked. A spool that cannot be read leaves its figures out.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
 from threading import Thread
@@ -19,23 +18,18 @@ from prometheus_client.registry import Collector
 from ingest.backlog import BacklogReader
 from ingest.dead_letters import Kind, count_dead_letters
 from ingest.figures import DELAY_BUCKETS_S, IngestFigures
-from ingest.freezer import SetAside
+from ingest.freezer import Freezer, SetAside
 from ingest.insert_failures import FailureReason
 from scanhop.settings import Bind
 
-Steps = Mapping[str, tuple[int, float]]
-
 
 class IngestMetrics(Collector):
-    """`set_aside`: the freezer's counts. `steps`: of each step of enrichment, the records it had and the seconds."""
+    """Of one collector's figures and its freezer's counts."""
 
-    def __init__(
-        self, root: Path, figures: IngestFigures, set_aside: Counter[SetAside], steps: Callable[[], Steps] = dict
-    ) -> None:
-        self._root = root
+    def __init__(self, root: Path, figures: IngestFigures, freezer: Freezer) -> None:
         self._figures = figures
-        self._set_aside = set_aside
-        self._steps = steps
+        self._freezer = freezer
+        self._root = root
         self._backlog = BacklogReader(root)
 
     def collect(self) -> Iterator[Metric]:
@@ -44,15 +38,24 @@ class IngestMetrics(Collector):
         yield _counter("scanhop_ingest_accepted", "What ClickHouse has accepted.", "what", accepted)
         retries = {reason.value: figures.retries[reason] for reason in FailureReason}
         yield _counter("scanhop_ingest_retries", "Inserts that failed and are sent again.", "reason", retries)
-        set_aside = {reason.value: self._set_aside[reason] for reason in SetAside}
+        set_aside = {reason.value: self._freezer.set_aside[reason] for reason in SetAside}
         yield _counter("scanhop_ingest_set_aside", "What became no row.", "reason", set_aside)
         yield self._delays()
-        steps = self._steps()
-        records = {step: count for step, (count, _) in steps.items()}
-        seconds = {step: spent for step, (_, spent) in steps.items()}
-        yield _counter("scanhop_ingest_enrichment_records", "Records that a step has enriched.", "step", records)
-        yield _counter("scanhop_ingest_enrichment_seconds", "Time spent in a step.", "step", seconds)
+        yield from self._steps()
         yield from self._spool()
+
+    def _steps(self) -> Iterator[Metric]:
+        steps, reasons = self._freezer.enrichment.figures, self._freezer.enrichment.reasons.copy()
+        records = {step: float(figures.records) for step, figures in steps.items()}
+        seconds = {step: figures.seconds for step, figures in steps.items()}
+        yield _counter("scanhop_ingest_enrichment_records", "Records that a step has enriched.", "step", records)
+        yield _counter("scanhop_ingest_enrichment_seconds", "CPU time spent in a step.", "step", seconds)
+        found = CounterMetricFamily(
+            "scanhop_ingest_enrichment_reasons", "What a step found unusual.", labels=["step", "reason"]
+        )
+        for (step, reason), count in reasons.items():
+            found.add_metric([step, reason], count)
+        yield found
 
     def _delays(self) -> HistogramMetricFamily:
         name, text = "scanhop_ingest_acceptance_delay_seconds", "From a batch's first scan to its acceptance."

@@ -75,7 +75,7 @@ def _metrics_of(collector: Collector, settings: Settings) -> Iterator[None]:
         yield
         return
     try:
-        metrics = IngestMetrics(settings.spool_root, collector.figures, collector.set_aside, lambda: collector.steps)
+        metrics = IngestMetrics(settings.spool_root, collector.figures, collector.freezer)
         server = MetricsServer(bind, metrics)
     except OSError as error:
         raise MetricsNotServed(f"ingest cannot show its metrics on {bind}: {error.strerror or error}") from error

@@ -27,8 +27,7 @@ LOOPBACK = Bind(host="127.0.0.1", port=0)
 def figures(collector, spool_root):
     """What the metrics of the test's collector say: `figures(name, **labels)`."""
     registry = CollectorRegistry()
-    steps = {"device": (7, 0.25)}
-    registry.register(IngestMetrics(spool_root, collector.figures, collector.set_aside, lambda: steps))
+    registry.register(IngestMetrics(spool_root, collector.figures, collector.freezer))
     return registry.get_sample_value
 
 
@@ -59,7 +58,7 @@ async def test_a_delay_counts_from_the_first_scan(collector, spool, figures, spo
 async def test_retries_are_counted_by_reason(new_collector, proxy, spool, spool_root):
     collector = new_collector(proxy.url)
     registry = CollectorRegistry()
-    registry.register(IngestMetrics(spool_root, collector.figures, collector.set_aside))
+    registry.register(IngestMetrics(spool_root, collector.figures, collector.freezer))
     SentScans(spool).write_segment()
     proxy.plan([Fault.ERROR_503, Fault.DROP_THE_ANSWER_AFTER])
     await take(collector, 1)
@@ -84,9 +83,14 @@ async def test_the_backlog_and_dead_letters_are_shown(collector, spool, figures)
     assert figures("scanhop_ingest_set_aside_total", {"reason": "malformed"}) == 1
 
 
-def test_steps_are_shown_with_their_records_and_seconds(figures):
-    assert figures("scanhop_ingest_enrichment_records_total", {"step": "device"}) == 7
-    assert figures("scanhop_ingest_enrichment_seconds_total", {"step": "device"}) == 0.25
+async def test_steps_are_shown_with_their_records_seconds_and_what_they_found(collector, spool, figures):
+    for _ in range(3):
+        write_scan(spool, new_route(), peer=b"")
+    spool.seal_if_due()
+    await take(collector, 1)
+    assert figures("scanhop_ingest_enrichment_records_total", {"step": "device"}) == 3
+    assert figures("scanhop_ingest_enrichment_seconds_total", {"step": "device"}) > 0
+    assert figures("scanhop_ingest_enrichment_reasons_total", {"step": "client", "reason": "no_address"}) == 3
 
 
 def test_a_spool_that_cannot_be_read_leaves_the_other_figures(figures, monkeypatch):
@@ -99,7 +103,7 @@ def test_a_spool_that_cannot_be_read_leaves_the_other_figures(figures, monkeypat
 
 
 def test_the_server_answers_prometheus_and_ends(collector, spool_root):
-    metrics = IngestMetrics(spool_root, collector.figures, collector.set_aside)
+    metrics = IngestMetrics(spool_root, collector.figures, collector.freezer)
     with MetricsServer(LOOPBACK, metrics) as server:
         url = f"http://127.0.0.1:{server.port}/metrics"
         families = {family.name for family in text_string_to_metric_families(httpx.get(url).text)}
