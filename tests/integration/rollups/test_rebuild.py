@@ -196,6 +196,7 @@ async def test_scans_flow_in_and_readers_see_no_count_go_back_or_jump(warehouse,
         while not is_over.is_set() or batches < 10:
             await asyncio.to_thread(accept_one)
             batches += 1
+            await asyncio.sleep(0.3)  # a code with a batch under way at every look is left alone
         return batches
 
     async def read() -> None:
