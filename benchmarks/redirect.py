@@ -30,7 +30,7 @@ from scanhop.devstack import StackFailed
 from scanhop.supervisor import ChildFailed
 
 RESULTS = Path(__file__).parent / "results"
-CODES_A_SECOND = 40_000  # more than an edge looks up in Redis in a second
+CODES_A_SECOND = 70_000  # more than an edge looks up in Redis in a second
 FOLDER_OF_RUNS = Path("/var/tmp")  # a disk, where /tmp may be memory  # noqa: S108
 
 console = Console(width=118, highlight=False)

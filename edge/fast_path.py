@@ -88,53 +88,56 @@ class Outbox:
     def __init__(self, recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
         self._recorder = recorder
         self._call_soon = loop.call_soon
-        self._items: list[Item] = []
+        self.items: list[Item] = []
         self._closing: list[Callable[[], None]] = []
         self._seen = 0
-        self._is_looking = False
+        self.is_looking = False
         self.ready_scans = 0
 
     def send(self, item: Item) -> None:
-        if not self._is_looking:
-            self._look_soon()
-        self._items.append(item)
+        """What the fast path does without a call."""
+        if not self.is_looking:
+            self.look_soon()
+        self.items.append(item)
 
     def then(self, close: Callable[[], None]) -> None:
         """What ends a connection once its last answer was written."""
-        if not self._is_looking:
-            self._look_soon()
+        if not self.is_looking:
+            self.look_soon()
         self._closing.append(close)
 
     def hurry(self) -> None:
         """What waits leaves before anything that is called soon from now on."""
         self._seen = ENOUGH
 
-    def _look_soon(self) -> None:
-        self._is_looking = True
+    def look_soon(self) -> None:
+        self.is_looking = True
         self._seen = 0
         self._call_soon(self._look)
 
     def _look(self) -> None:
         """Called behind each look at the sockets."""
-        waiting = len(self._items)
+        waiting = len(self.items)
         if self._seen < waiting < ENOUGH:
             self._seen = waiting
             self._call_soon(self._look)
         else:
-            self._is_looking = False
+            self.is_looking = False
             self._leave()
 
     def _leave(self) -> None:
-        items, self._items = self._items, []
+        items, self.items = self.items, []
         closing, self._closing = self._closing, []
         self.ready_scans += self._recorder.record_ready(items)
         self._recorder.flush()
+        last, last_tail, ready = None, b"", b""  # where many scan one code, they share the bytes of its answer
         for transport, found, data, _, tail in items:
+            if found is None:
+                ready, last = data, None
+            elif found is not last or tail is not last_tail:
+                ready, last, last_tail = b"".join((found.head, found.value, tail, found.body)), found, tail
             try:
-                if found is None:
-                    transport.write(data)
-                else:
-                    transport.write(b"".join((found.head, found.value, tail, found.body)))
+                transport.write(ready)
             except RuntimeError:  # closed meanwhile: the others' answers leave all the same
                 continue
         for close in closing:
@@ -305,7 +308,10 @@ class Connection(asyncio.Protocol):
                             tail = shared.closing_tail
                             self._close_after_answer()
                         self._deadline = shared.idle_deadline
-                        shared.outbox.send((self._transport, found, self._peer, block.scan_headers, tail))
+                        outbox = shared.outbox
+                        if not outbox.is_looking:
+                            outbox.look_soon()
+                        outbox.items.append((self._transport, found, self._peer, block.scan_headers, tail))
                         return
         self._receive(data)
 

@@ -44,7 +44,7 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
 _HOST = re.compile(rb"([A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FORWARDING = (b"x-forwarded-for", b"forwarded")
-_FORWARDED_FOR = (b"X-Forwarded-For:", b"x-forwarded-for:")
+_FORWARDED_FOR = (b"\r\nX-Forwarded-For:", b"\r\nx-forwarded-for:")
 _VALUE_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte > 31 and byte != 127))
 _FRAMING = (b"host", b"connection", b"content-length", b"transfer-encoding", b"expect")
 
@@ -106,20 +106,27 @@ class HeadReader:
 
         Whatever follows the empty line is none of a block: then nothing is found.
         """
-        for name in _FORWARDED_FOR:
-            start = _find_line(raw, name)
+        for begin in _FORWARDED_FOR:
+            start = raw.find(begin)
             if start >= 0:
-                end = raw.find(b"\r\n", start)
-                others = self.blocks.get(raw[:start] + raw[end + 2 :])
-                value = raw[start + len(name) : end]
-                is_behind_the_block = end > len(raw) - 4
-                if others is None or is_behind_the_block or len(value) > MAX_REMEMBERED_LINE:
-                    return None
-                if value.translate(None, _VALUE_BYTES):
-                    return None
-                forwarded = encode_header(b"x-forwarded-for", value.strip(b" \t"))
-                return HeaderBlock(others.framing, others.scan_headers + forwarded)
+                return self._find_without(raw, start + 2, start + len(begin))
+        for begin in _FORWARDED_FOR:
+            if raw.startswith(begin[2:]):
+                return self._find_without(raw, 0, len(begin) - 2)
         return None
+
+    def _find_without(self, raw: bytes, start: int, value_start: int) -> HeaderBlock | None:
+        """What the lines say beside the one that begins at `start`, and that one."""
+        end = raw.find(b"\r\n", value_start)
+        others = self.blocks.get(raw[:start] + raw[end + 2 :])
+        value = raw[value_start:end]
+        is_behind_the_block = end > len(raw) - 4
+        if others is None or is_behind_the_block or len(value) > MAX_REMEMBERED_LINE:
+            return None
+        if value.translate(None, _VALUE_BYTES):
+            return None
+        forwarded = encode_header(b"x-forwarded-for", value.strip(b" \t"))
+        return HeaderBlock(others.framing, others.scan_headers + forwarded)
 
     def _read_lines(self, raw: bytes) -> HeaderBlock:
         if len(raw) > MAX_HEAD:
@@ -268,14 +275,6 @@ def check_unfinished(data: bytes) -> None:
 
 def _split_lines(raw: bytes) -> list[bytes]:
     return raw[:-4].split(b"\r\n") if len(raw) > 2 else []
-
-
-def _find_line(raw: bytes, name: bytes) -> int:
-    """Where the first line begins that begins with `name`; -1: there is none."""
-    if raw.startswith(name):
-        return 0
-    before = raw.find(b"\r\n" + name)
-    return before if before < 0 else before + 2
 
 
 def parse_headers(raw: bytes) -> list[tuple[bytes, bytes]]:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
-from zlib import crc32
 
 import msgspec
 import orjson
+from isal.isal_zlib import crc32
 
 from ingest.enrichment import Enrichment
 from ingest.frozen_batch import FORMAT, INSERT_SETTINGS, BatchHeader, batch_id, replay_batch_id, write_batch

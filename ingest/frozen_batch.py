@@ -9,9 +9,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
-from zlib import crc32
 
 import msgspec
+from isal.isal_zlib import crc32
 
 from scanhop.spool import SegmentName
 from scanhop.spool.durable_file import write_durably

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from uuid import UUID
-from zlib import crc32
+
+from isal.isal_zlib import crc32
 
 from ingest.csv_import.row_store import StoredScan
 from ingest.frozen_batch import FORMAT, INSERT_SETTINGS, BatchHeader

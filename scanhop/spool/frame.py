@@ -1,7 +1,8 @@
 """The frame around one record, and the search for the next one behind damaged bytes."""
 
 import struct
-from zlib import crc32
+
+from isal.isal_zlib import crc32
 
 MARK = b"\xf5SR\n"
 MAX_PAYLOAD = 64 * 1024

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NewType
 from uuid import UUID
-from zlib import crc32
+
+from isal.isal_zlib import crc32
 
 SpoolId = NewType("SpoolId", UUID)
 
