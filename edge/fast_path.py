@@ -48,7 +48,7 @@ from edge.http_head import (
     parse_request_line,
 )
 from edge.local_cache import CachedRoute, LocalCache
-from edge.recorder import Recorder, packed_address
+from edge.recorder import Recorder, packed_address, ready_peer
 from edge.redirect import Redirector, Scan
 from edge.resolver import Resolver
 
@@ -81,8 +81,8 @@ class Outbox:
     Handing scans over to the spool costs the same for one as for many. So while each look at the sockets brings more
     requests, the answers wait for the next look, until ENOUGH wait; nobody waits for a request that does not come.
 
-    An item is a scan whose answer was ready (transport, code, peer, headers, rest of the answer's head), or anything
-    else as (transport, None, bytes, b"", b""), recorded already or no scan.
+    An item is a scan whose answer was ready (transport, code, ready peer, headers, rest of the answer's head), or
+    anything else as (transport, None, bytes, b"", b""), recorded already or no scan.
     """
 
     def __init__(self, recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
@@ -234,6 +234,7 @@ class Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
     _peer = b""
+    _ready_peer = b""
     _rest = b""
     _is_free = True
     _is_waiting = False
@@ -253,6 +254,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._peer = packed_address(peer[0]) if isinstance(peer, tuple) else b""
+        self._ready_peer = ready_peer(self._peer)
         shared = self._shared
         connections = shared.server_state.connections
         connections.add(self)  # type: ignore[arg-type]
@@ -311,7 +313,7 @@ class Connection(asyncio.Protocol):
                         outbox = shared.outbox
                         if not outbox.is_looking:
                             outbox.look_soon()
-                        outbox.items.append((self._transport, found, self._peer, block.scan_headers, tail))
+                        outbox.items.append((self._transport, found, self._ready_peer, block.scan_headers, tail))
                         return
         self._receive(data)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from edge.local_cache import CachedRoute
 from scanhop.spool import BoundedWriter
 from scanhop.telemetry.logs import get_logger
-from scanhop.wire.scan_record import NOTHING_CHOSEN, Outcome, encode_event, encode_scan
+from scanhop.wire.scan_record import NOTHING_CHOSEN, Outcome, encode_moment, encode_peer, encode_scan
 
 LOSS_LOG_INTERVAL_S = 1.0
 
@@ -45,20 +45,19 @@ class Recorder:
         self._spool.append(payload, at_ns=at_ns, is_unknown=is_unknown)
 
     def record_ready(self, items: Iterable[tuple[object, CachedRoute | None, bytes, bytes, bytes]]) -> int:
-        """The same for the scans of one tick whose answer was ready, of items (any, code, peer, headers, any); they
-        share the time. An item without a code is none. How many there were."""
+        """The same for the scans of one tick whose answer was ready, of items (any, code, ready peer, headers, any);
+        they share the time. An item without a code is none. How many there were."""
         at_ns = self._spool.now_ns()
-        event, of_outcome, of_length = b"", None, -1  # most scans of a tick have the same
+        moment, of_outcome = b"", None  # most scans of a tick have the same
         payloads = []
         for _, found, peer, headers, _ in items:
             if found is None:
                 continue
             outcome = found.outcome
-            if outcome is not of_outcome or len(peer) != of_length:
-                of_outcome, of_length = outcome, len(peer)
-                event = encode_event(at_ns, outcome, of_length)
+            if outcome is not of_outcome:
+                moment, of_outcome = encode_moment(at_ns, outcome), outcome
             self.scans[outcome] += 1
-            payloads.append(b"".join((found.prefix, event, peer, NOTHING_CHOSEN, headers)))
+            payloads.append(b"".join((found.prefix, moment, peer, headers)))
         if payloads:
             self._spool.append_all(payloads, at_ns=at_ns)
         return len(payloads)
@@ -72,6 +71,11 @@ class Recorder:
         if now - self._loss_logged_at >= LOSS_LOG_INTERVAL_S:
             self._loss_logged_at = now
             _log.error("scans_lost", lost=dict(self._spool.lost))
+
+
+def ready_peer(peer: bytes) -> bytes:
+    """As it stands in the record of a scan whose answer was ready: no rule was met."""
+    return encode_peer(peer) + NOTHING_CHOSEN
 
 
 def packed_address(text: str) -> bytes:

@@ -37,6 +37,7 @@ _FORWARDING_NUMBERS = frozenset(HEADER_NUMBER[name] for name in _FORWARDING)
 _IDS = struct.Struct("<16s16s16s16s16sQB")
 _CODE_LENGTH = struct.Struct("<88xB")
 _EVENT = struct.Struct("<QBB")
+_MOMENT = struct.Struct("<QB")
 _HEADER = struct.Struct("<BH")
 NOTHING_CHOSEN = b"\0\0"
 _PEER_LENGTHS = (4, 16, 0)
@@ -150,12 +151,16 @@ def encode_scan(  # noqa: PLR0913 - the fields of the record
     chosen = NOTHING_CHOSEN
     if rule_id or variant:
         chosen = bytes((len(rule_id),)) + rule_id + bytes((len(variant),)) + variant
-    return b"".join((prefix, encode_event(scanned_at_ns, outcome, len(peer)), peer, chosen, headers))
+    return b"".join((prefix, encode_moment(scanned_at_ns, outcome), encode_peer(peer), chosen, headers))
 
 
-def encode_event(scanned_at_ns: int, outcome: Outcome, peer_length: int) -> bytes:
-    """What stands between the prefix and the peer's address."""
-    return _EVENT.pack(scanned_at_ns, outcome, peer_length)
+def encode_moment(scanned_at_ns: int, outcome: Outcome) -> bytes:
+    """What stands between the prefix and the peer."""
+    return _MOMENT.pack(scanned_at_ns, outcome)
+
+
+def encode_peer(peer: bytes) -> bytes:
+    return bytes((len(peer),)) + peer
 
 
 def decode_scan(data: bytes) -> ScanRecord:

@@ -6,7 +6,7 @@ import pytest
 from edge.answers import Answer
 from edge.fast_path import ENOUGH, Outbox
 from edge.local_cache import ready_route
-from edge.recorder import Recorder
+from edge.recorder import Recorder, ready_peer
 from scanhop.spool import BoundedWriter, SpoolLimits, SpoolWriter
 from scanhop.wire.scan_record import Outcome
 from tests.unit.spool.crashes import payloads
@@ -47,7 +47,7 @@ async def test_answers_leave_when_all_their_scans_are_in_the_spool(spool, new_ph
     recorder = Recorder(spool)
     outbox, phones = Outbox(recorder, asyncio.get_running_loop()), [new_phone() for _ in range(3)]
     for phone in phones[:2]:
-        outbox.send((phone, READY, b"\0\0\0\0", b"", b"2"))
+        outbox.send((phone, READY, ready_peer(bytes(4)), b"", b"2"))
     recorder.record(b"", Outcome.EXPIRED, b"", b"")
     outbox.send((phones[2], None, b"410", b"", b""))
     assert [phone.answers for phone in phones] == [[], [], []]
@@ -58,7 +58,7 @@ async def test_answers_leave_when_all_their_scans_are_in_the_spool(spool, new_ph
 async def test_answers_leave_together_as_long_as_each_look_brings_more(spool, new_phone):
     outbox, phones = Outbox(Recorder(spool), asyncio.get_running_loop()), [new_phone() for _ in range(4)]
     for phone in phones:
-        outbox.send((phone, READY, b"", b"", b"2"))
+        outbox.send((phone, READY, ready_peer(b""), b"", b"2"))
         await looks(1)
         assert not any(phone.answers for phone in phones)
     await looks(1)
@@ -68,7 +68,7 @@ async def test_answers_leave_together_as_long_as_each_look_brings_more(spool, ne
 async def test_answers_that_are_enough_leave_at_the_first_look(spool, new_phone):
     outbox, phone = Outbox(Recorder(spool), asyncio.get_running_loop()), new_phone()
     for _ in range(ENOUGH):
-        outbox.send((phone, READY, b"", b"", b"2"))
+        outbox.send((phone, READY, ready_peer(b""), b"", b"2"))
     await looks(1)
     assert len(phone.answers) == ENOUGH
 
@@ -76,7 +76,7 @@ async def test_answers_that_are_enough_leave_at_the_first_look(spool, new_phone)
 async def test_answers_in_a_hurry_leave_before_what_is_called_soon(spool, new_phone):
     loop = asyncio.get_running_loop()
     outbox, phone = Outbox(Recorder(spool), loop), new_phone()
-    outbox.send((phone, READY, b"", b"", b"2"))
+    outbox.send((phone, READY, ready_peer(b""), b"", b"2"))
     outbox.hurry()
     loop.call_soon(phone.write, b"of the application")
     await looks(1)
@@ -86,7 +86,7 @@ async def test_answers_in_a_hurry_leave_before_what_is_called_soon(spool, new_ph
 async def test_a_connection_is_closed_when_its_last_answer_was_written(spool, new_phone):
     outbox, phone = Outbox(Recorder(spool), asyncio.get_running_loop()), new_phone()
     answers_when_closed: list[int] = []
-    outbox.send((phone, READY, b"", b"", b"2"))
+    outbox.send((phone, READY, ready_peer(b""), b"", b"2"))
     outbox.then(lambda: answers_when_closed.append(len(phone.answers)))
     await looks(2)
     assert answers_when_closed == [1]

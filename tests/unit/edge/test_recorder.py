@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from edge.answers import Answer
 from edge.local_cache import ready_route
-from edge.recorder import Recorder, packed_address
+from edge.recorder import Recorder, packed_address, ready_peer
 from scanhop.spool import BoundedWriter, LossReason, SpoolLimits, SpoolWriter
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
 from scanhop.wire.scan_record import (
@@ -64,10 +64,10 @@ def test_the_ready_scans_of_a_tick_are_recorded_as_each_would_be_alone(recorder,
     kept = headers((b"user-agent", b"phone"))
     v6 = bytes(15) + b"\1"
     items = [
-        ("one", KNOWN, PEER, kept, b"tail"),
+        ("one", KNOWN, ready_peer(PEER), kept, b"tail"),
         ("no scan", None, b"data", b"", b""),
-        ("two", PAUSED, v6, b"", b"tail"),
-        ("three", KNOWN, v6, b"", b"tail"),
+        ("two", PAUSED, ready_peer(v6), b"", b"tail"),
+        ("three", KNOWN, ready_peer(v6), b"", b"tail"),
     ]
     assert recorder.record_ready(items) == 3
     recorder.flush()
