@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -73,11 +74,12 @@ class Contenders:
     def measure_memory(self, seconds: int) -> float | None:
         """Megabytes resident in a worker that remembers CACHED_CODES codes."""
         server, start = self._start_fresh(), 0
+        plan = replace(self._scenarios["cold"].plan, code_count=CACHED_CODES)
         for _ in range(FILL_RUNS):
             if read_counts(server.port, 1).value("scanhop_edge_cached_codes", "known") >= CACHED_CODES:
                 _, *workers = list_tree(server.pid)
                 return max(resident_bytes(pid) for pid in workers) / 1e6
-            start += run_wrk(server.port, self._scenarios["cold"].plan, seconds, start).requests
+            start += run_wrk(server.port, plan, seconds, start).requests
             empty_spool(server.spool or self._folder)
         self.failed["memory", rows.EDGE].append(f"the worker did not come to remember {CACHED_CODES} codes")
         return None
