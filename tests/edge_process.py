@@ -35,6 +35,13 @@ START_TIMEOUT_S = 60
 KEY = "a secret of this test alone"
 
 
+def _command_line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
 class EdgeProcess:
     """A running `scanhop edge` in `folder`, which holds its data, its log and its `.env`. Use with `with`."""
 
@@ -84,8 +91,10 @@ class EdgeProcess:
         self.stop()
 
     def workers(self) -> list[int]:
+        """Those that run their program: to stop a child before that holds up its supervisor."""
         pid = self._process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in children if b"--worker" in _command_line(child)]
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """What the log says of it; a line that is not whole yet is not read."""

@@ -103,6 +103,7 @@ def test_a_new_worker_that_cannot_start_leaves_the_old_ones_serving_and_is_told(
     assert not set(before) & set(edge.workers())
 
 
+@pytest.mark.soak  # half a minute of waiting; the supervisor's own tests hold the short form
 def test_a_new_worker_that_hangs_leaves_the_old_ones_serving_and_is_told(new_edge):
     edge = new_edge(workers=1)
     (old,) = edge.workers()
