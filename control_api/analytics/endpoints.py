@@ -10,13 +10,13 @@ from control_api.analytics.period import InvalidPeriod, parse_period
 from control_api.analytics.schemas import QrCodeAnalytics
 from control_api.analytics.service import Analytics, CodeDirectory
 from control_api.identity.service import Workspaces
-from control_api.web.authentication import HOLDER_PROBLEMS, KeyHolder, requires
+from control_api.web.authentication import MEMBER_PROBLEMS, Member, requires
 from control_api.web.guarded_route import GuardedRoute
 from control_api.web.problem import invalid_parameter, problem_responses
 from control_api.web.problem_catalogue import ProblemKind
 
 router = APIRouter(route_class=GuardedRoute, tags=["analytics"])
-Reader = Annotated[KeyHolder, requires("analytics:read")]
+Reader = Annotated[Member, requires("analytics:read")]
 _MOMENT = "A date, read in `timezone`, or an RFC 3339 time"
 
 
@@ -57,7 +57,7 @@ class PeriodQuery:
     "/v1/qr-codes/{qr_id}/analytics",
     summary="Count the scans of a QR code",
     responses=problem_responses(
-        *HOLDER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.INVALID_PARAMETERS, ProblemKind.STORE_UNAVAILABLE
+        *MEMBER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.INVALID_PARAMETERS, ProblemKind.STORE_UNAVAILABLE
     ),
 )
 async def count_scans(  # noqa: PLR0913 - FastAPI hands over each by name

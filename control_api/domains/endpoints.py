@@ -9,8 +9,8 @@ from control_api.domains.schemas import DomainAnswer, DomainChange, DomainPage, 
 from control_api.domains.service import Domains
 from control_api.web.authentication import (
     ADMIN_PROBLEMS,
-    HOLDER_PROBLEMS,
-    KeyHolder,
+    MEMBER_PROBLEMS,
+    Member,
     PlatformAdmin,
     requires,
     requires_admin,
@@ -22,8 +22,8 @@ from control_api.web.problem_catalogue import ProblemKind
 from control_api.web.versions import IfMatch, etag
 
 router = APIRouter(route_class=GuardedRoute, tags=["domains"])
-Reader = Annotated[KeyHolder, requires("domains:read")]
-Writer = Annotated[KeyHolder, requires("domains:write")]
+Reader = Annotated[Member, requires("domains:read")]
+Writer = Annotated[Member, requires("domains:write")]
 Admin = Annotated[PlatformAdmin, requires_admin()]
 
 
@@ -39,7 +39,7 @@ Service = Annotated[Domains, Depends(_domains)]
     "/v1/domains",
     summary="Create a custom domain",
     status_code=201,
-    responses=problem_responses(*HOLDER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.HOST_TAKEN),
+    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.HOST_TAKEN),
 )
 async def create_domain(wanted: DomainWanted, caller: Writer, domains: Service, response: Response) -> DomainAnswer:
     """It takes codes and answers scans once the platform admin has verified it."""
@@ -52,7 +52,7 @@ async def create_domain(wanted: DomainWanted, caller: Writer, domains: Service, 
 @router.get(
     "/v1/domains",
     summary="List custom domains",
-    responses=problem_responses(*HOLDER_PROBLEMS, ProblemKind.BAD_CURSOR, ProblemKind.INVALID_PARAMETERS),
+    responses=problem_responses(*MEMBER_PROBLEMS, ProblemKind.BAD_CURSOR, ProblemKind.INVALID_PARAMETERS),
 )
 async def list_domains(caller: Reader, domains: Service, page: AskedPage) -> DomainPage:
     """Newest first."""
@@ -62,7 +62,7 @@ async def list_domains(caller: Reader, domains: Service, page: AskedPage) -> Dom
 @router.get(
     "/v1/domains/{domain_id}",
     summary="Get a custom domain",
-    responses=problem_responses(*HOLDER_PROBLEMS, ProblemKind.NOT_FOUND),
+    responses=problem_responses(*MEMBER_PROBLEMS, ProblemKind.NOT_FOUND),
 )
 async def get_domain(domain_id: UUID, caller: Reader, domains: Service, response: Response) -> DomainAnswer:
     """One domain by id."""
@@ -74,7 +74,7 @@ async def get_domain(domain_id: UUID, caller: Reader, domains: Service, response
 @router.patch(
     "/v1/domains/{domain_id}",
     summary="Change a custom domain",
-    responses=problem_responses(*HOLDER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.STALE_VERSION),
+    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.STALE_VERSION),
 )
 async def change_domain(  # noqa: PLR0913 - FastAPI hands over each by name
     domain_id: UUID,
@@ -96,7 +96,7 @@ async def change_domain(  # noqa: PLR0913 - FastAPI hands over each by name
     status_code=204,
     response_class=Response,
     responses=problem_responses(
-        *HOLDER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.DOMAIN_IN_USE, ProblemKind.STALE_VERSION
+        *MEMBER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.DOMAIN_IN_USE, ProblemKind.STALE_VERSION
     ),
 )
 async def delete_domain(domain_id: UUID, caller: Writer, domains: Service, if_match: IfMatch = None) -> None:

@@ -13,7 +13,7 @@ from control_api.domains.host import InvalidHost, host_of, parse_host
 from control_api.domains.model import Change, Domain, NewDomain
 from control_api.domains.publication import enqueue_domains, publish_domains
 from control_api.domains.repository import DomainRepository, HostIsAnothers
-from control_api.web.authentication import KeyHolder
+from control_api.web.authentication import Member
 from control_api.web.paging import Cursor, Page, PageRequest, page_from
 from control_api.web.problem import Problem, invalid_parameter, not_found
 from control_api.web.problem_catalogue import ProblemKind
@@ -46,7 +46,7 @@ class Domains:
         self._clock = clock
         self._default_host = host_of(public_url)
 
-    async def create(self, caller: KeyHolder, new: NewDomain) -> Domain:
+    async def create(self, caller: Member, new: NewDomain) -> Domain:
         if new.host == self._default_host:
             raise invalid_parameter("host", "is the host of the default domain")
         now = self._clock()
@@ -56,12 +56,12 @@ class Domains:
             raise Problem(ProblemKind.HOST_TAKEN, f"The workspace has the domain {new.host} already.")
         return domain
 
-    async def list(self, caller: KeyHolder, page: PageRequest) -> Page[Domain]:
+    async def list(self, caller: Member, page: PageRequest) -> Page[Domain]:
         async with self._postgres.connection() as connection:
             found = await self._repository.list(connection, caller.workspace_id, page)
         return page_from(found, page.limit, lambda domain: Cursor(domain.created_at, domain.id))
 
-    async def get(self, caller: KeyHolder, domain_id: UUID) -> Domain:
+    async def get(self, caller: Member, domain_id: UUID) -> Domain:
         async with self._postgres.connection() as connection:
             return _require(await self._repository.find(connection, caller.workspace_id, domain_id))
 
@@ -72,7 +72,7 @@ class Domains:
         except InvalidHost:
             return None
 
-    async def update(self, caller: KeyHolder, domain_id: UUID, change: Change, if_match: str | None) -> Domain:
+    async def update(self, caller: Member, domain_id: UUID, change: Change, if_match: str | None) -> Domain:
         """The next version, or the domain as it is when nothing would differ."""
         now = self._clock()
         async with self._postgres.transaction() as connection:
@@ -84,7 +84,7 @@ class Domains:
         await self._publish(domain)
         return domain
 
-    async def delete(self, caller: KeyHolder, domain_id: UUID, if_match: str | None) -> None:
+    async def delete(self, caller: Member, domain_id: UUID, if_match: str | None) -> None:
         now = self._clock()
         async with self._postgres.transaction() as connection:
             domain = await self._lock(connection, caller, domain_id, if_match)
@@ -109,7 +109,7 @@ class Domains:
         await self._publish(domain)
         return domain
 
-    async def _lock(self, connection: Connection, caller: KeyHolder, domain_id: UUID, if_match: str | None) -> Domain:
+    async def _lock(self, connection: Connection, caller: Member, domain_id: UUID, if_match: str | None) -> Domain:
         domain = _require(await self._repository.lock(connection, caller.workspace_id, domain_id))
         require_version(if_match, domain.version)
         return domain
@@ -119,8 +119,10 @@ class Domains:
             await enqueue_domains(connection)
 
     async def _publish(self, domain: Domain) -> None:
-        if not domain.is_verified:
-            return
+        if domain.is_verified:
+            await self._postgres.after_commit(lambda: self._publish_now(domain))
+
+    async def _publish_now(self, domain: Domain) -> None:
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 await publish_domains(self._table, self._cache)

@@ -7,7 +7,7 @@ from control_api.clock import Clock
 from control_api.identity.key_format import is_same_text, is_secret_right, parse_key
 from control_api.identity.model import ApiKey
 from control_api.identity.repository import IdentityRepository
-from control_api.web.authentication import Caller, KeyHolder, PlatformAdmin
+from control_api.web.authentication import Caller, Member, PlatformAdmin
 from scanhop.stores.errors import StoreError
 from scanhop.stores.postgres import Postgres
 from scanhop.telemetry.logs import get_logger
@@ -38,7 +38,7 @@ class KeyRing:
         if key is None:
             return None
         self._note_use(key)
-        return KeyHolder(key.id, key.workspace_id, key.user_id, key.scopes)
+        return Member(key.workspace_id, key.user_id, key.role, key.scopes, key.id)
 
     async def find_key(self, text: str) -> ApiKey | None:
         """The key, if it is one that opens its workspace now."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from control_api.web.permissions import Role
 from scanhop.wire.ids import UserId, WorkspaceId
 
 
@@ -31,11 +32,12 @@ class Workspace:
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A stored key of a workspace, by its hash."""
+    """A stored key of a workspace, by its hash; `role` is what its user is there."""
 
     id: str
     workspace_id: WorkspaceId
     user_id: UserId
+    role: Role
     secret_hash: bytes
     scopes: frozenset[str]
     expires_at: datetime | None

@@ -44,9 +44,11 @@ VALUES ($1, $2, $3, $4, $5, $6);
 
 -- name: find_api_key
 -- The key with that id, whatever its workspace: it is what says which workspace is meant.
-SELECT k.id, k.workspace_id, k.user_id, k.secret_hash, k.scopes, k.expires_at, k.last_used_at, k.revoked_at
+-- A key whose user is no longer a member opens nothing.
+SELECT k.id, k.workspace_id, k.user_id, m.role, k.secret_hash, k.scopes, k.expires_at, k.last_used_at, k.revoked_at
 FROM api_keys k
 JOIN users u ON u.id = k.user_id
+JOIN memberships m ON m.workspace_id = k.workspace_id AND m.user_id = k.user_id
 WHERE k.id = $1 AND u.deleted_at IS NULL;
 
 -- name: record_key_use

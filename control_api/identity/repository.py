@@ -8,6 +8,7 @@ import asyncpg
 from control_api.identity.key_format import NewKey
 from control_api.identity.model import ApiKey, User, Workspace
 from control_api.web.paging import PageRequest
+from control_api.web.permissions import Role
 from scanhop.stores.postgres import Connection
 from scanhop.stores.sql import load_queries
 
@@ -64,4 +65,4 @@ class IdentityRepository:
 
 def _api_key_from(row: asyncpg.Record) -> ApiKey:
     fields = dict(row)
-    return ApiKey(**fields | {"scopes": frozenset(fields["scopes"])})
+    return ApiKey(**fields | {"scopes": frozenset(fields["scopes"]), "role": Role(fields["role"])})

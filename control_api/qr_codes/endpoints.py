@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from control_api.qr_codes.model import LISTED_BY_DEFAULT
 from control_api.qr_codes.schemas import QrCodeAnswer, QrCodeChange, QrCodePage, QrCodeWanted, Status
 from control_api.qr_codes.service import QrCodes
-from control_api.web.authentication import HOLDER_PROBLEMS, KeyHolder, requires
+from control_api.web.authentication import MEMBER_PROBLEMS, Member, requires
 from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
 from control_api.web.paging import AskedPage
 from control_api.web.problem import problem_responses
@@ -16,8 +16,8 @@ from control_api.web.problem_catalogue import ProblemKind
 from control_api.web.versions import IfMatch, etag
 
 router = APIRouter(route_class=GuardedRoute, tags=["QR codes"])
-Reader = Annotated[KeyHolder, requires("qr-codes:read")]
-Writer = Annotated[KeyHolder, requires("qr-codes:write")]
+Reader = Annotated[Member, requires("qr-codes:read")]
+Writer = Annotated[Member, requires("qr-codes:write")]
 
 
 def _qr_codes(request: Request) -> QrCodes:
@@ -38,7 +38,7 @@ PublicUrl = Annotated[str, Depends(_public_url)]
     "/v1/qr-codes",
     summary="Create a QR code",
     status_code=201,
-    responses=problem_responses(*HOLDER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.SHORT_CODE_TAKEN),
+    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.SHORT_CODE_TAKEN),
 )
 async def create_qr_code(
     wanted: QrCodeWanted, caller: Writer, codes: Service, public_url: PublicUrl, response: Response
@@ -53,7 +53,7 @@ async def create_qr_code(
 @router.get(
     "/v1/qr-codes",
     summary="List QR codes",
-    responses=problem_responses(*HOLDER_PROBLEMS, ProblemKind.BAD_CURSOR, ProblemKind.INVALID_PARAMETERS),
+    responses=problem_responses(*MEMBER_PROBLEMS, ProblemKind.BAD_CURSOR, ProblemKind.INVALID_PARAMETERS),
 )
 async def list_qr_codes(
     caller: Reader,
@@ -70,7 +70,7 @@ async def list_qr_codes(
 @router.get(
     "/v1/qr-codes/{qr_id}",
     summary="Get a QR code",
-    responses=problem_responses(*HOLDER_PROBLEMS, ProblemKind.NOT_FOUND),
+    responses=problem_responses(*MEMBER_PROBLEMS, ProblemKind.NOT_FOUND),
 )
 async def get_qr_code(
     qr_id: UUID, caller: Reader, codes: Service, public_url: PublicUrl, response: Response
@@ -85,7 +85,7 @@ async def get_qr_code(
     "/v1/qr-codes/{qr_id}",
     summary="Change a QR code",
     responses=problem_responses(
-        *HOLDER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.CODE_BANNED, ProblemKind.STALE_VERSION
+        *MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.CODE_BANNED, ProblemKind.STALE_VERSION
     ),
 )
 async def change_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
@@ -108,7 +108,7 @@ async def change_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
     summary="Delete a QR code",
     status_code=204,
     response_class=Response,
-    responses=problem_responses(*HOLDER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.STALE_VERSION),
+    responses=problem_responses(*MEMBER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.STALE_VERSION),
 )
 async def delete_qr_code(qr_id: UUID, caller: Writer, codes: Service, if_match: IfMatch = None) -> None:
     """Scans of it are told that it is gone; its short code is never given out again."""

@@ -16,7 +16,7 @@ from control_api.qr_codes.model import BANNED, Change, NewQrCode, QrCode
 from control_api.qr_codes.password import hash_password
 from control_api.qr_codes.publication import enqueue_publication, publish_route
 from control_api.qr_codes.repository import QrCodeRepository
-from control_api.web.authentication import KeyHolder
+from control_api.web.authentication import Member
 from control_api.web.paging import Cursor, Page, PageRequest, page_from
 from control_api.web.problem import Problem, invalid_parameter, not_found
 from control_api.web.problem_catalogue import ProblemKind
@@ -76,7 +76,7 @@ class QrCodes:
         self._clock = clock
         self._generate_code = generate_code
 
-    async def create(self, caller: KeyHolder, new: NewQrCode) -> QrCode:
+    async def create(self, caller: Member, new: NewQrCode) -> QrCode:
         now = self._clock()
         _require_window(new, sent=("starts_at", "expires_at"))
         password_hash = await _hash(new.password)
@@ -86,7 +86,7 @@ class QrCodes:
         await self._publish(code.id)
         return code
 
-    async def list(self, caller: KeyHolder, statuses: Sequence[str], page: PageRequest) -> Page[QrCode]:
+    async def list(self, caller: Member, statuses: Sequence[str], page: PageRequest) -> Page[QrCode]:
         async with self._postgres.connection() as connection:
             found = await self._repository.list(connection, caller.workspace_id, statuses, page)
         return page_from(found, page.limit, lambda code: Cursor(code.created_at, code.id))
@@ -95,7 +95,7 @@ class QrCodes:
         async with self._postgres.connection() as connection:
             return _require(await self._repository.find(connection, workspace_id, qr_id))
 
-    async def update(self, caller: KeyHolder, qr_id: UUID, change: Change, if_match: str | None) -> QrCode:
+    async def update(self, caller: Member, qr_id: UUID, change: Change, if_match: str | None) -> QrCode:
         """The next version, or the code as it is when nothing would differ."""
         now = self._clock()
         password_hash = await _hash(change.password)
@@ -114,7 +114,7 @@ class QrCodes:
         await self._publish(code.id)
         return code
 
-    async def delete(self, caller: KeyHolder, qr_id: UUID, if_match: str | None) -> None:
+    async def delete(self, caller: Member, qr_id: UUID, if_match: str | None) -> None:
         now = self._clock()
         async with self._postgres.transaction() as connection:
             code = await self._lock(connection, caller, qr_id, if_match)
@@ -123,7 +123,7 @@ class QrCodes:
         await self._publish(code.id)
 
     async def _insert(
-        self, connection: Connection, caller: KeyHolder, new: NewQrCode, password_hash: str | None, now: datetime
+        self, connection: Connection, caller: Member, new: NewQrCode, password_hash: str | None, now: datetime
     ) -> QrCode:
         domain = await self._hold_domain(connection, caller, new.domain)
         wanted_code = new.short_code if domain and domain.is_exact else fold_code(new.short_code or "")
@@ -146,7 +146,7 @@ class QrCodes:
             raise Problem(ProblemKind.SHORT_CODE_TAKEN, f"The short code '{wanted_code}' is taken.")
         raise NoFreeShortCode(f"{attempts} random codes in a row were taken")
 
-    async def _hold_domain(self, connection: Connection, caller: KeyHolder, host: str | None) -> CodeDomain | None:
+    async def _hold_domain(self, connection: Connection, caller: Member, host: str | None) -> CodeDomain | None:
         """None is the default domain."""
         if host is None:
             return None
@@ -155,16 +155,19 @@ class QrCodes:
             raise invalid_parameter("domain", "is no verified domain of the workspace")
         return domain
 
-    async def _lock(self, connection: Connection, caller: KeyHolder, qr_id: UUID, if_match: str | None) -> QrCode:
+    async def _lock(self, connection: Connection, caller: Member, qr_id: UUID, if_match: str | None) -> QrCode:
         code = _require(await self._repository.lock(connection, caller.workspace_id, qr_id))
         require_version(if_match, code.version)
         return code
 
-    async def _record(self, connection: Connection, code: QrCode, now: datetime, caller: KeyHolder) -> None:
+    async def _record(self, connection: Connection, code: QrCode, now: datetime, caller: Member) -> None:
         await self._repository.record_version(connection, code, now, caller.actor)
         await enqueue_publication(connection, code.id)
 
     async def _publish(self, qr_id: UUID) -> None:
+        await self._postgres.after_commit(lambda: self._publish_now(qr_id))
+
+    async def _publish_now(self, qr_id: UUID) -> None:
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 await publish_route(self._routes, self._cache, qr_id)

@@ -1,6 +1,6 @@
 """Who is asking: a platform admin or the holder of a workspace's key, and whether they may.
 
-A route declares whom it serves by the type of an argument, `Annotated[KeyHolder, requires("qr-codes:write")]` or
+A route declares whom it serves by the type of an argument, `Annotated[Member, requires("qr-codes:write")]` or
 `Annotated[PlatformAdmin, requires_admin()]`. GuardedRoute asks the guards before it reads the body, so that
 nothing is validated, and nothing is said to exist or not, for somebody who may not know.
 """
@@ -11,16 +11,16 @@ from typing import Annotated, Any, Protocol
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
+from control_api.web.permissions import PERMISSIONS, Role, is_allowed
 from control_api.web.problem import Problem
 from control_api.web.problem_catalogue import ProblemKind
 from scanhop.wire.ids import UserId, WorkspaceId
 
-ALL_SCOPES = "*"
 _BEARER = HTTPBearer(auto_error=False, scheme_name="bearer", description="`Authorization: Bearer KEY`")
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="header", description="`X-API-Key: KEY`")
 
 
-HOLDER_PROBLEMS = (ProblemKind.UNAUTHENTICATED, ProblemKind.WORKSPACE_KEY_NEEDED, ProblemKind.MISSING_SCOPE)
+MEMBER_PROBLEMS = (ProblemKind.UNAUTHENTICATED, ProblemKind.WORKSPACE_KEY_NEEDED, ProblemKind.MISSING_SCOPE)
 ADMIN_PROBLEMS = (ProblemKind.UNAUTHENTICATED, ProblemKind.ADMIN_KEY_NEEDED)
 
 
@@ -32,23 +32,24 @@ class PlatformAdmin:
 
 
 @dataclass(frozen=True)
-class KeyHolder:
-    """Whoever holds a key of a workspace; `scopes` are what the key may do."""
+class Member:
+    """A member of a workspace, in person (`key_id` None) or by one of their keys; `scopes`: of the key."""
 
-    key_id: str
     workspace_id: WorkspaceId
     user_id: UserId
+    role: Role
     scopes: frozenset[str]
+    key_id: str | None
 
     @property
     def actor(self) -> str:
-        return f"key:{self.key_id}"
+        return f"user:{self.user_id}" if self.key_id is None else f"key:{self.key_id}"
 
     def may(self, scope: str) -> bool:
-        return not self.scopes.isdisjoint({ALL_SCOPES, scope})
+        return is_allowed(scope, self.role, self.scopes)
 
 
-Caller = PlatformAdmin | KeyHolder
+Caller = PlatformAdmin | Member
 
 
 class Authenticator(Protocol):
@@ -62,7 +63,8 @@ class Guard:
     """A dependency that lets the right callers in, and asks only once per request."""
 
     def __init__(self, scope: str | None) -> None:
-        self._scope = scope
+        """`scope` None: platform admins."""
+        self.scope = scope
 
     async def __call__(
         self,
@@ -78,18 +80,19 @@ class Guard:
         return caller
 
     def _admit(self, caller: Caller) -> None:
-        if self._scope is None:
+        if self.scope is None:
             if not isinstance(caller, PlatformAdmin):
                 raise Problem(ProblemKind.ADMIN_KEY_NEEDED, "The key belongs to a workspace.")
-        elif not isinstance(caller, KeyHolder):
+        elif not isinstance(caller, Member):
             detail = "The platform-admin key belongs to no workspace; use the key of one."
             raise Problem(ProblemKind.WORKSPACE_KEY_NEEDED, detail)
-        elif not caller.may(self._scope):
-            raise Problem(ProblemKind.MISSING_SCOPE, f"The key lacks the scope {self._scope}.")
+        elif not caller.may(self.scope):
+            raise Problem(ProblemKind.MISSING_SCOPE, f"This needs {self.scope}, by the key's scopes and the role.")
 
 
 def requires(scope: str) -> Any:
-    """The holder of a workspace's key that has `scope`, written `object:read` or `object:write`."""
+    """A member who may do what `scope` names in the table of permissions. Raises KeyError for any other."""
+    PERMISSIONS[scope]
     return Security(Guard(scope))
 
 

@@ -4,8 +4,9 @@ When it is away: a call raises StoreUnavailable within the time-outs set here; t
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 else:
     Connection = asyncpg.Connection
+
+Work = Callable[[], Awaitable[None]]
 
 CONNECT_TIMEOUT_S = 5.0
 UNAVAILABLE = (
@@ -54,10 +57,15 @@ class Postgres:
         self._command_timeout_s = command_timeout_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
+        self._joined: ContextVar[tuple[Connection, list[Work]] | None] = ContextVar("joined", default=None)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Raises StoreUnavailable when Postgres cannot be reached, or goes away meanwhile."""
+        joined = self._joined.get()
+        if joined is not None:
+            yield joined[0]
+            return
         try:
             pool = self._pool or await self._open()
             async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
@@ -78,6 +86,28 @@ class Postgres:
     async def transaction(self) -> AsyncIterator[Connection]:
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    @asynccontextmanager
+    async def joined_transaction(self) -> AsyncIterator[Connection]:
+        """One transaction for all that this task, and none beside it, does until the end: every connection asked for
+        within is this one, a transaction a savepoint. What was left to `after_commit` follows the commit."""
+        afterwards: list[Work] = []
+        async with self.transaction() as connection:
+            token = self._joined.set((connection, afterwards))
+            try:
+                yield connection
+            finally:
+                self._joined.reset(token)
+        for work in afterwards:
+            await work()
+
+    async def after_commit(self, work: Work) -> None:
+        """Does `work` once what was done so far is committed: now, unless a joined transaction is open."""
+        joined = self._joined.get()
+        if joined is None:
+            await work()
+        else:
+            joined[1].append(work)
 
     async def ping(self) -> None:
         """It answers, and has our schema. Raises StoreUnavailable."""

@@ -67,3 +67,30 @@ async def test_json_comes_back_as_it_went_in(postgres):
     async with postgres.connection() as connection:
         for value in ({"a": [1, None, "\u20ac"]}, [], True):
             assert await connection.fetchval("SELECT $1::jsonb", value) == value
+
+
+async def test_what_is_done_in_a_joined_transaction_stands_or_falls_together(postgres):
+    async with postgres.connection() as connection:
+        await connection.execute("CREATE TABLE joined (number int)")
+    done = []
+
+    async def insert(number):
+        async with postgres.transaction() as connection:
+            await connection.execute("INSERT INTO joined VALUES ($1)", number)
+        await postgres.after_commit(lambda: note(number))
+
+    async def note(number):
+        async with postgres.connection() as connection:
+            done.append((number, await connection.fetchval("SELECT count(*) FROM joined")))
+
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012
+        async with postgres.joined_transaction():
+            await insert(1)
+            raise ZeroDivisionError
+    async with postgres.joined_transaction():
+        await insert(2)
+        await insert(3)
+        assert done == []
+    assert done == [(2, 2), (3, 2)]
+    await insert(4)
+    assert done[-1] == (4, 3)

@@ -7,7 +7,7 @@ import pytest
 
 from scanhop.stores.sql import load_queries
 
-TENANT_TABLES = ("qr_codes", "qr_code_history", "projects", "api_keys", "domains", "qr_scan_events")
+TENANT_TABLES = ("qr_codes", "qr_code_history", "projects", "api_keys", "domains", "qr_scan_events", "audit_log")
 EXCEPTIONS = {
     ("identity", "find_api_key"),  # it is what says which workspace is meant
     ("domains", "lock_domain_by_id"),  # the platform admin's; what follows names the workspace it found
@@ -44,7 +44,7 @@ def test_every_statement_on_a_tenant_table_names_the_workspace():
 
 
 def test_the_files_are_found():
-    assert {domain for domain, _, _ in statements()} == {"analytics", "domains", "identity", "qr_codes"}
+    assert {domain for domain, _, _ in statements()} == {"analytics", "audit", "domains", "identity", "qr_codes"}
 
 
 @pytest.mark.parametrize(
