@@ -1,6 +1,6 @@
 # The product without the embedded engines: set SCANHOP_POSTGRES_DSN, SCANHOP_REDIS_URL and SCANHOP_CLICKHOUSE_URL.
 #   docker run scanhop migrate | edge | ingest | api | worker
-FROM python:3.13-slim AS build
+FROM python:3.13 AS build
 WORKDIR /src
 COPY . .
 RUN python -m venv /opt/scanhop \

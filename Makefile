@@ -39,7 +39,7 @@ load: install ## Check every answer under load, of the `make up` that runs
 clean: ## Remove .venv; data in .scanhop stays
 	rm -rf $(VENV)
 
-$(STAMP): pyproject.toml setup.py constraints.txt
+$(STAMP): pyproject.toml setup.py constraints.txt edge/_hot_path.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo "scanhop needs Python 3.11 or newer as $(PYTHON); set PYTHON=/path/to/python3" >&2; exit 1; }
 	@command -v cc >/dev/null || command -v gcc >/dev/null \

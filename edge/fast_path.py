@@ -36,10 +36,10 @@ from uvicorn.server import ServerState
 from edge.answers import Answer, refusal
 from edge.bounded_map import BoundedMap
 from edge.domains import Domains, ScannedCode
+from edge.hot_path import HotConnection, HotPath, Memory, write_answers
 from edge.http_head import (
     MAX_HEAD,
     BadHead,
-    HeaderBlock,
     HeadReader,
     RequestLine,
     check_framing,
@@ -48,9 +48,11 @@ from edge.http_head import (
     parse_request_line,
 )
 from edge.local_cache import CachedRoute, LocalCache
+from edge.ready_scan import HeaderBlock, Item, ReadyCode
 from edge.recorder import Recorder, packed_address, ready_peer
 from edge.redirect import Redirector, Scan
 from edge.resolver import Resolver
+from scanhop.wire.domains import Domain
 
 HEAD_S = 15.0
 IDLE_S = 75.0
@@ -72,74 +74,62 @@ _SCANNING = (b"GET", b"HEAD")
 _log = logging.getLogger("uvicorn.error")
 
 
-Item = tuple[asyncio.Transport, CachedRoute | None, bytes, bytes, bytes]
-
-
 class Outbox:
     """Answers, in the order of the requests: they leave once their scans are in the spool.
 
     Handing scans over to the spool costs the same for one as for many. So while each look at the sockets brings more
     requests, the answers wait for the next look, until ENOUGH wait; nobody waits for a request that does not come.
-
-    An item is a scan whose answer was ready (transport, code, ready peer, headers, rest of the answer's head), or
-    anything else as (transport, None, bytes, b"", b""), recorded already or no scan.
     """
 
-    def __init__(self, recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        loop: asyncio.AbstractEventLoop,
+        reader: HeadReader,
+        custom_hosts: dict[bytes, Domain],
+    ) -> None:
         self._recorder = recorder
         self._call_soon = loop.call_soon
-        self.items: list[Item] = []
+        lines = Memory(MAX_HOT_LINES)
+        self.hot = HotPath(lines, reader.blocks, custom_hosts, self._look_soon)
         self._closing: list[Callable[[], None]] = []
         self._seen = 0
-        self.is_looking = False
         self.ready_scans = 0
 
     def send(self, item: Item) -> None:
-        """What the fast path does without a call."""
-        if not self.is_looking:
-            self.look_soon()
-        self.items.append(item)
+        self.hot.append(item)
 
     def then(self, close: Callable[[], None]) -> None:
         """What ends a connection once its last answer was written."""
-        if not self.is_looking:
-            self.look_soon()
+        if not self.hot.is_looking:
+            self._look_soon()
         self._closing.append(close)
 
     def hurry(self) -> None:
         """What waits leaves before anything that is called soon from now on."""
         self._seen = ENOUGH
 
-    def look_soon(self) -> None:
-        self.is_looking = True
+    def _look_soon(self) -> None:
+        self.hot.is_looking = True
         self._seen = 0
         self._call_soon(self._look)
 
     def _look(self) -> None:
         """Called behind each look at the sockets."""
-        waiting = len(self.items)
+        waiting = len(self.hot.items)
         if self._seen < waiting < ENOUGH:
             self._seen = waiting
             self._call_soon(self._look)
         else:
-            self.is_looking = False
+            self.hot.is_looking = False
             self._leave()
 
     def _leave(self) -> None:
-        items, self.items = self.items, []
+        items = self.hot.take_items()
         closing, self._closing = self._closing, []
         self.ready_scans += self._recorder.record_ready(items)
         self._recorder.flush()
-        last, last_tail, ready = None, b"", b""  # where many scan one code, they share the bytes of its answer
-        for transport, found, data, _, tail in items:
-            if found is None:
-                ready, last = data, None
-            elif found is not last or tail is not last_tail:
-                ready, last, last_tail = b"".join((found.head, found.value, tail, found.body)), found, tail
-            try:
-                transport.write(ready)
-            except RuntimeError:  # closed meanwhile: the others' answers leave all the same
-                continue
+        write_answers(items)
         for close in closing:
             close()
 
@@ -147,10 +137,9 @@ class Outbox:
 class Connections:
     """What the connections of one worker share. `refused` counts answers to bad requests, by status.
 
-    Read by each of them on its way, and so kept flat: `now` (monotonic seconds, of the last beat), `tail` and
-    `closing_tail` (what ends the head of an answer), `idle_deadline` (of a connection that was answered now),
-    `blocks` (header blocks that are remembered), `hot_lines` (request lines whose answer is everybody's) and `lines`
-    (those of codes that must be decided anew for each scan).
+    `hot` has the time of the last beat (`now`, monotonic seconds), `tail` (what ends the head of an answer) and
+    `idle_deadline` (of a connection that was answered now); `lines` holds the request lines of codes that must be
+    decided anew for each scan.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a worker
@@ -164,23 +153,19 @@ class Connections:
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.outbox = Outbox(recorder, self.loop)
         self.reader = HeadReader()
-        self.blocks = self.reader.blocks
-        self._hot_lines: BoundedMap[bytes, CachedRoute] = BoundedMap(MAX_HOT_LINES)
-        self.hot_lines = self._hot_lines.entries
+        self.outbox = Outbox(recorder, self.loop, self.reader, domains.custom)
+        self.hot = self.outbox.hot
         self._lines: BoundedMap[bytes, tuple[RequestLine, ScannedCode]] = BoundedMap(MAX_HOT_LINES)
         self.lines = self._lines.entries
         self.cache = cache
         self.resolver = resolver
         self.redirector = redirector
         self.domains = domains
-        self.custom_hosts = domains.custom
         self.app = app
         self.max_connections = max_connections
         self.refused: Counter[int] = Counter()
         self.hits = 0
-        self.is_draining = False
         self.server_state = ServerState()
         self._swept_at = 0.0
         self._beat()
@@ -202,11 +187,11 @@ class Connections:
         if not found.is_ready:
             self._lines.store(request.text, (line, scanned))
         elif line.method == b"GET" and not line.is_http_10:
-            self._hot_lines.store(request.text, found)
+            self.hot.lines.store(request.text, found)
 
     def drain(self) -> None:
         """From now on each connection ends with its next answer, or a moment later."""
-        self.is_draining = True
+        self.hot.is_draining = True
         for connection in list(self.open):
             connection.shutdown()
 
@@ -217,26 +202,25 @@ class Connections:
             self._beat()
 
     def _beat(self) -> None:
-        self.now = time.monotonic()
-        self.idle_deadline = self.now + IDLE_S
+        hot = self.hot
+        hot.now = time.monotonic()
+        hot.idle_deadline = hot.now + IDLE_S
         self.date = formatdate(usegmt=True).encode("ascii")
-        self.tail = b"\r\nDate: " + self.date + _END
-        self.closing_tail = b"\r\nConnection: close" + self.tail
-        if self.now - self._swept_at >= SWEEP_S:
-            self._swept_at = self.now
+        hot.tail = b"\r\nDate: " + self.date + _END
+        self.closing_tail = b"\r\nConnection: close" + hot.tail
+        if hot.now - self._swept_at >= SWEEP_S:
+            self._swept_at = hot.now
             for connection in list(self.open):
-                connection.check_deadline(self.now)
+                connection.check_deadline(hot.now)
 
 
-class Connection(asyncio.Protocol):
+class Connection(HotConnection, asyncio.Protocol):
     """Free for the next request, or: reading one (`_rest` holds what came of it), waiting for an answer, or refused,
     which is to say that nothing more is read. Choked: the client does not take its answers."""
 
     _transport: asyncio.Transport
     _peer = b""
-    _ready_peer = b""
     _rest = b""
-    _is_free = True
     _is_waiting = False
     _is_refused = False
     _is_choked = False
@@ -245,8 +229,9 @@ class Connection(asyncio.Protocol):
     _cycle: RequestResponseCycle | None = None
 
     def __init__(self, shared: Connections) -> None:
+        super().__init__(shared.hot)
         self._shared = shared
-        self._deadline = shared.now + HEAD_S
+        self._deadline = shared.hot.now + HEAD_S
 
     # --- what the transport calls ---
 
@@ -258,7 +243,7 @@ class Connection(asyncio.Protocol):
         shared = self._shared
         connections = shared.server_state.connections
         connections.add(self)  # type: ignore[arg-type]
-        if shared.is_draining:  # it was accepted at the last moment
+        if shared.hot.is_draining:  # it was accepted at the last moment
             self.shutdown()
         if len(connections) > shared.max_connections:
             self._refuse(503)
@@ -275,7 +260,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A client that has said all it wants to say still gets what it asked for."""
         self._is_half_closed = True
-        self._deadline = self._shared.now + HEAD_S
+        self._deadline = self._shared.hot.now + HEAD_S
         if not self._is_waiting:
             self._close_soon()
         return True
@@ -283,7 +268,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._is_choked = True
         self._is_free = False
-        self._deadline = self._shared.now + HEAD_S
+        self._deadline = self._shared.hot.now + HEAD_S
         self._transport.pause_reading()
         if self._flow is not None:
             self._flow.pause_writing()
@@ -294,28 +279,11 @@ class Connection(asyncio.Protocol):
             self._flow.resume_writing()
         self._go_on()
 
-    def data_received(self, data: bytes) -> None:
-        """Of a usual scan all is here: one whole request, whose line and headers were seen before."""
-        if self._is_free:
-            shared = self._shared
-            line, _, raw = data.partition(_CRLF)
-            found = shared.hot_lines.get(line)
-            if found is not None and shared.now < found.stale_at:
-                block = shared.blocks.get(raw) or shared.reader.find_forwarded(raw)
-                if block is not None:
-                    framing = block.framing
-                    if framing.is_usual and framing.host not in shared.custom_hosts:
-                        tail = shared.tail
-                        if framing.closes or shared.is_draining:
-                            tail = shared.closing_tail
-                            self._close_after_answer()
-                        self._deadline = shared.idle_deadline
-                        outbox = shared.outbox
-                        if not outbox.is_looking:
-                            outbox.look_soon()
-                        outbox.items.append((self._transport, found, self._ready_peer, block.scan_headers, tail))
-                        return
-        self._receive(data)
+    # --- what the hot path leaves to it ---
+
+    def _take_last(self, found: ReadyCode, headers: bytes) -> None:
+        self._send_item((self._transport, found, self._ready_peer, headers, self._shared.closing_tail))
+        self._close_after_answer()
 
     def _receive(self, data: bytes) -> None:
         if self._is_refused:
@@ -336,7 +304,7 @@ class Connection(asyncio.Protocol):
         """The worker drains: what is under way, or on its way at this moment, is answered."""
         if self._cycle is not None:
             self._cycle.keep_alive = False
-        self._deadline = min(self._deadline, self._shared.now + LINGER_S)
+        self._deadline = min(self._deadline, self._shared.hot.now + LINGER_S)
 
     # --- reading ---
 
@@ -354,7 +322,7 @@ class Connection(asyncio.Protocol):
                 taken += 1
                 if start < 0:
                     if not (self._is_waiting or self._is_refused or (is_begun and taken == 1)):
-                        self._deadline = self._shared.now + HEAD_S  # for the rest of a form
+                        self._deadline = self._shared.hot.now + HEAD_S  # for the rest of a form
                     return
         except BadHead as error:
             self._refuse(error.status)
@@ -363,7 +331,7 @@ class Connection(asyncio.Protocol):
             self._keep(data[start:], is_begun=is_begun and not taken)
         else:
             self._is_free = not self._is_choked
-            self._deadline = self._shared.idle_deadline
+            self._deadline = self._shared.hot.idle_deadline
         if self._is_half_closed and _END not in self._rest:
             self._close_soon()
 
@@ -375,7 +343,7 @@ class Connection(asyncio.Protocol):
         text, raw = data[start:line_end], data[line_end + 2 : end]
         block = shared.reader.read_block(raw)
         known = shared.lines.get(text)
-        if known is None or block.framing.host in shared.custom_hosts:
+        if known is None or block.framing.host in shared.domains.custom:
             return Request(text, parse_request_line(text), raw, block)
         return Request(text, known[0], raw, block, known[1])
 
@@ -383,7 +351,7 @@ class Connection(asyncio.Protocol):
         """Bytes of a request that is not whole, or requests that are too many for this tick."""
         self._rest = rest
         if not is_begun:
-            self._deadline = self._shared.now + HEAD_S
+            self._deadline = self._shared.hot.now + HEAD_S
         if _END in rest:
             self._transport.pause_reading()
             self._shared.loop.call_soon(self._go_on)
@@ -435,7 +403,7 @@ class Connection(asyncio.Protocol):
         scan = Scan(self._peer, request.block.scan_headers, request.line.query, request.is_head)
         if scanned.key is None:
             return self._answer(request, shared.redirector.answer_impossible(scanned, scan), end)
-        found = shared.cache.find_fresh(scanned.key, shared.now)
+        found = shared.cache.find_fresh(scanned.key, shared.hot.now)
         if found is None:
             self._is_waiting = True
             self._rest = data[end:]
@@ -474,17 +442,20 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, request: "Request", answer: Answer, at: int) -> int:
         if not self._closes_after(request):
-            self._send(answer.encode(self._shared.tail, is_head=request.is_head))
+            self._send(answer.encode(self._shared.hot.tail, is_head=request.is_head))
             return at
         self._send(answer.encode(self._shared.closing_tail, is_head=request.is_head))
         self._close_after_answer()
         return -1
 
     def _closes_after(self, request: "Request") -> bool:
-        return self._shared.is_draining or request.block.framing.closes or request.line.is_http_10
+        return self._shared.hot.is_draining or request.block.framing.closes or request.line.is_http_10
 
     def _send(self, data: bytes) -> None:
-        self._shared.outbox.send((self._transport, None, data, b"", b""))
+        self._send_item((self._transport, None, data, b"", b""))
+
+    def _send_item(self, item: Item) -> None:
+        self._shared.outbox.send(item)
 
     def _close_soon(self) -> None:
         """Behind what is in the outbox."""
@@ -492,7 +463,7 @@ class Connection(asyncio.Protocol):
 
     def _close_after_answer(self) -> None:
         self._stop_reading()
-        self._deadline = self._shared.now + HEAD_S
+        self._deadline = self._shared.hot.now + HEAD_S
         self._shared.outbox.then(self._transport.close)
 
     def _stop_reading(self) -> None:
@@ -505,7 +476,7 @@ class Connection(asyncio.Protocol):
         shared = self._shared
         shared.refused[status] += 1
         self._stop_reading()
-        self._deadline = shared.now + LINGER_S
+        self._deadline = shared.hot.now + LINGER_S
         self._send(refusal(status).encode(shared.closing_tail))
         shared.outbox.then(self._end_writing)
 
@@ -561,7 +532,7 @@ class Connection(asyncio.Protocol):
         self._cycle = None
         if self._transport.is_closing():
             self._stop_reading()
-            self._deadline = self._shared.now + HEAD_S
+            self._deadline = self._shared.hot.now + HEAD_S
             return
         self._shared.loop.call_soon(self._go_on)
 

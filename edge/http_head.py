@@ -26,6 +26,8 @@ import re
 import msgspec
 
 from edge.bounded_map import BoundedMap
+from edge.hot_path import Memory, find_forwarded
+from edge.ready_scan import Framing, HeaderBlock
 from scanhop.wire.scan_record import HEADER_NUMBER, encode_header
 
 MAX_URL = 8 * 1024
@@ -44,8 +46,6 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
 _HOST = re.compile(rb"([A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FORWARDING = (b"x-forwarded-for", b"forwarded")
-_FORWARDED_FOR = (b"\r\nX-Forwarded-For:", b"\r\nx-forwarded-for:")
-_VALUE_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte > 31 and byte != 127))
 _FRAMING = (b"host", b"connection", b"content-length", b"transfer-encoding", b"expect")
 
 
@@ -67,66 +67,17 @@ class RequestLine(msgspec.Struct, frozen=True, gc=False):
     host: bytes | None = None
 
 
-class Framing(msgspec.Struct, frozen=True, gc=False):
-    """What the header lines say of the request itself.
-
-    `host`: lower case, without port; None where none was sent. `body_length`: bytes announced; None: of unknown
-    length. `closes`: the client wants the connection closed. `is_usual`: with HTTP/1.1, nothing needs a second look.
-    """
-
-    host: bytes | None
-    body_length: int | None
-    closes: bool
-    expects_continue: bool
-    is_usual: bool
-
-
-class HeaderBlock(msgspec.Struct, frozen=True, gc=False):
-    """`scan_headers`: those that belong into the scan's record, encoded."""
-
-    framing: Framing
-    scan_headers: bytes
-
-
 class HeadReader:
-    """One per worker: it holds the memories. `blocks` is for reading: the fast path looks into it without a call."""
+    """One per worker: it holds the memories. `blocks` is for reading: the hot path looks into it by itself."""
 
     def __init__(self) -> None:
-        self._blocks: BoundedMap[bytes, HeaderBlock] = BoundedMap(MAX_BLOCKS)
+        self.blocks = Memory(MAX_BLOCKS)
         self._lines: BoundedMap[bytes, _Line] = BoundedMap(MAX_LINES)
         self._framings: BoundedMap[bytes, Framing] = BoundedMap(MAX_FRAMINGS)
-        self.blocks = self._blocks.entries
 
     def read_block(self, raw: bytes) -> HeaderBlock:
         """`raw`: the header lines and the empty line behind them. Raises BadHead."""
-        return self.blocks.get(raw) or self.find_forwarded(raw) or self._read_lines(raw)
-
-    def find_forwarded(self, raw: bytes) -> HeaderBlock | None:
-        """Behind a load balancer blocks differ in one line alone; what the others say may be remembered.
-
-        Whatever follows the empty line is none of a block: then nothing is found.
-        """
-        for begin in _FORWARDED_FOR:
-            start = raw.find(begin)
-            if start >= 0:
-                return self._find_without(raw, start + 2, start + len(begin))
-        for begin in _FORWARDED_FOR:
-            if raw.startswith(begin[2:]):
-                return self._find_without(raw, 0, len(begin) - 2)
-        return None
-
-    def _find_without(self, raw: bytes, start: int, value_start: int) -> HeaderBlock | None:
-        """What the lines say beside the one that begins at `start`, and that one."""
-        end = raw.find(b"\r\n", value_start)
-        others = self.blocks.get(raw[:start] + raw[end + 2 :])
-        value = raw[value_start:end]
-        is_behind_the_block = end > len(raw) - 4
-        if others is None or is_behind_the_block or len(value) > MAX_REMEMBERED_LINE:
-            return None
-        if value.translate(None, _VALUE_BYTES):
-            return None
-        forwarded = encode_header(b"x-forwarded-for", value.strip(b" \t"))
-        return HeaderBlock(others.framing, others.scan_headers + forwarded)
+        return self.blocks.find(raw) or find_forwarded(self.blocks, raw) or self._read_lines(raw)
 
     def _read_lines(self, raw: bytes) -> HeaderBlock:
         if len(raw) > MAX_HEAD:
@@ -147,11 +98,11 @@ class HeadReader:
         """What was repeated whole, or whole but for one line that forwards an address."""
         new = [line for line, said in zip(lines, known, strict=True) if said is None]
         if not new:
-            self._blocks.store(raw, block)
+            self.blocks.store(raw, block)
         elif len(new) == 1 and new[0].partition(b":")[0].lower() == b"x-forwarded-for":
             others = b"".join([line + b"\r\n" for line in lines if line is not new[0]]) + b"\r\n"
             headers = b"".join([said.encoded for said in known if said is not None])
-            self._blocks.store(others, HeaderBlock(block.framing, headers))
+            self.blocks.store(others, HeaderBlock(block.framing, headers))
 
     def _read_line(self, line: bytes) -> "_Line":
         match = _HEADER_LINE.fullmatch(line)

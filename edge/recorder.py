@@ -7,9 +7,9 @@ after a moment at most when the disk stalls.
 
 import socket
 import time
-from collections.abc import Iterable
 
-from edge.local_cache import CachedRoute
+from edge.hot_path import pack_records
+from edge.ready_scan import Item
 from scanhop.spool import BoundedWriter
 from scanhop.telemetry.logs import get_logger
 from scanhop.wire.scan_record import NOTHING_CHOSEN, Outcome, encode_moment, encode_peer, encode_scan
@@ -44,20 +44,10 @@ class Recorder:
         payload = encode_scan(prefix, at_ns, outcome, peer, headers, rule_id, variant)
         self._spool.append(payload, at_ns=at_ns, is_unknown=is_unknown)
 
-    def record_ready(self, items: Iterable[tuple[object, CachedRoute | None, bytes, bytes, bytes]]) -> int:
-        """The same for the scans of one tick whose answer was ready, of items (any, code, ready peer, headers, any);
-        they share the time. An item without a code is none. How many there were."""
+    def record_ready(self, items: list[Item]) -> int:
+        """The same for the scans of one tick whose answer was ready; they share the time. How many there were."""
         at_ns = self._spool.now_ns()
-        moment, of_outcome = b"", None  # most scans of a tick have the same
-        payloads = []
-        for _, found, peer, headers, _ in items:
-            if found is None:
-                continue
-            outcome = found.outcome
-            if outcome is not of_outcome:
-                moment, of_outcome = encode_moment(at_ns, outcome), outcome
-            self.scans[outcome] += 1
-            payloads.append(b"".join((found.prefix, moment, peer, headers)))
+        payloads = pack_records(items, self.scans, lambda outcome: encode_moment(at_ns, outcome))
         if payloads:
             self._spool.append_all(payloads, at_ns=at_ns)
         return len(payloads)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from edge.app import Edge
 from edge.fast_path import MAX_CONNECTIONS
+from edge.hot_path import IS_COMPILED
 from edge.pages import Brand
 from edge.resources import connections_within, freeze_when_warm, raise_file_limit
 from edge.snapshot import RouteSnapshot, restore
@@ -75,7 +76,12 @@ async def _serve(settings: Settings, worker: int, sockets: Inherited) -> None:
     folder = settings.data_dir / ROUTES_FOLDER
     restore(folder, edge.cache, edge.domains, edge.redirector.build_entry)
     snapshot = RouteSnapshot(folder, worker, settings.edge_workers, edge.cache, edge.domains)
-    get_logger().info("edge_worker_started", worker=worker, spool=str(spool.spool_id))
+    get_logger().info(
+        "edge_worker_started",
+        worker=worker,
+        spool=str(spool.spool_id),
+        hot_path="compiled" if IS_COMPILED else "plain",
+    )
     running = [asyncio.create_task(edge.run()), asyncio.create_task(freeze_when_warm())]
     keeping = asyncio.create_task(snapshot.keep())
     served = [Served(edge.app, sockets.listen, edge.connections.new_connection)]

@@ -31,34 +31,21 @@ class RequestFacts:
     `scans` and `is_unlocked` are for the caller to set, once it knows.
     """
 
-    __slots__ = (
-        "_address",
-        "_device",
-        "_headers",
-        "_peer",
-        "_place",
-        "_readers",
-        "_user_agent",
-        "is_unlocked",
-        "now_ns",
-        "query",
-        "scans",
-    )
+    scans: int | None = None
+    is_unlocked = False
+    _address: Address | EllipsisType | None = ...
+    _user_agent: str | None = None
+    _device: Device | None = None
+    _place: Place | None = None
 
     def __init__(
         self, now_ns: int, peer: bytes, headers: Mapping[bytes, bytes], query: bytes, readers: FactReaders
     ) -> None:
         self.now_ns = now_ns
         self.query = query
-        self.scans: int | None = None
-        self.is_unlocked = False
         self._peer = peer
         self._headers = headers
         self._readers = readers
-        self._address: Address | EllipsisType | None = ...
-        self._user_agent: str | None = None
-        self._device: Device | None = None
-        self._place: Place | None = None
 
     @property
     def address(self) -> Address | None:

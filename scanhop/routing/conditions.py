@@ -10,7 +10,7 @@
   out is not there. Weekday and hour know nothing of each other: 01:00 after a Friday night is Saturday.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import islice
 from urllib.parse import unquote_to_bytes
@@ -30,12 +30,17 @@ _BROWSER_EDITIONS = frozenset({"mobile", "ios", "webview", "ui/wkwebview"})
 Verdict = bool | None  # None: the fact is not known
 
 
+def matches_all(conditions: Iterable[Condition], facts: Facts) -> bool:
+    for condition in conditions:
+        look = _LOOKS.get(condition.kind)
+        verdict = None if look is None else look(condition, facts)
+        if verdict is None or verdict is condition.is_negated:
+            return False
+    return True
+
+
 def matches(condition: Condition, facts: Facts) -> bool:
-    look = _LOOKS.get(condition.kind)
-    if look is None:
-        return False
-    verdict = look(condition, facts)
-    return verdict is not None and verdict is not condition.is_negated
+    return matches_all((condition,), facts)
 
 
 def _device(condition: Condition, facts: Facts) -> Verdict:

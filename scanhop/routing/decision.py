@@ -8,7 +8,7 @@ is below every limit.
 
 import msgspec
 
-from scanhop.routing.conditions import matches
+from scanhop.routing.conditions import matches_all
 from scanhop.routing.facts import Facts
 from scanhop.routing.forwarding import forward_query
 from scanhop.routing.variants import choose_variant
@@ -54,7 +54,7 @@ def decide(route: Route | None, facts: Facts) -> Decision:
     if route.password_hash is not None and not facts.is_unlocked:
         return LOCKED
     for rule in route.rules:
-        if _is_met(rule, facts):
+        if matches_all(rule.when, facts):
             return _follow(route, rule, facts)
     return _redirect(route, facts, route.target_url)
 
@@ -97,13 +97,6 @@ def _closed(route: Route, outcome: Outcome, page_status: int, opens_at_ns: int |
 def _is_at_limit(max_scans: int, facts: Facts) -> bool:
     scans = facts.scans
     return scans is not None and scans >= max_scans
-
-
-def _is_met(rule: Rule, facts: Facts) -> bool:
-    for condition in rule.when:  # noqa: SIM110 - a loop costs half of all() with a generator
-        if not matches(condition, facts):
-            return False
-    return True
 
 
 def _follow(route: Route, rule: Rule, facts: Facts) -> Decision:

@@ -367,6 +367,7 @@ def test_both_ways_answer_and_record_the_same(redis_url, postgres_dsn, spool_roo
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 def test_both_ways_answer_and_record_the_same_for_long(redis_url, postgres_dsn, spool_root, monkeypatch):
     run(redis_url, postgres_dsn, spool_root, monkeypatch, SOAK_EXAMPLES)
 

@@ -415,7 +415,7 @@ async def test_clients_that_go_at_any_moment_break_nothing(stocked):
 async def test_the_next_answer_of_a_worker_that_drains_is_the_last_one(stocked):
     connections = stocked.edge.connections
     for kind, (data, _, _) in KINDS.items():
-        connections.is_draining = False
+        connections.hot.is_draining = False
         used, new = await stocked.connect(), await stocked.connect()
         await used.send(data)
         await read_answer_to(used, kind)

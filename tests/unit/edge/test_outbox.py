@@ -5,6 +5,7 @@ import pytest
 
 from edge.answers import Answer
 from edge.fast_path import ENOUGH, Outbox
+from edge.http_head import HeadReader
 from edge.local_cache import ready_route
 from edge.recorder import Recorder, ready_peer
 from scanhop.spool import BoundedWriter, SpoolLimits, SpoolWriter
@@ -37,6 +38,10 @@ def new_phone(spool, spool_root) -> Callable[[], Phone]:
     return lambda: Phone(lambda: len(payloads(spool_root, spool.spool_id)))
 
 
+def new_outbox(recorder: Recorder) -> Outbox:
+    return Outbox(recorder, asyncio.get_running_loop(), HeadReader(), {})
+
+
 async def looks(count: int) -> None:
     """As many rounds of the loop."""
     for _ in range(count):
@@ -45,7 +50,7 @@ async def looks(count: int) -> None:
 
 async def test_answers_leave_when_all_their_scans_are_in_the_spool(spool, new_phone):
     recorder = Recorder(spool)
-    outbox, phones = Outbox(recorder, asyncio.get_running_loop()), [new_phone() for _ in range(3)]
+    outbox, phones = new_outbox(recorder), [new_phone() for _ in range(3)]
     for phone in phones[:2]:
         outbox.send((phone, READY, ready_peer(bytes(4)), b"", b"2"))
     recorder.record(b"", Outcome.EXPIRED, b"", b"")
@@ -56,7 +61,7 @@ async def test_answers_leave_when_all_their_scans_are_in_the_spool(spool, new_ph
 
 
 async def test_answers_leave_together_as_long_as_each_look_brings_more(spool, new_phone):
-    outbox, phones = Outbox(Recorder(spool), asyncio.get_running_loop()), [new_phone() for _ in range(4)]
+    outbox, phones = new_outbox(Recorder(spool)), [new_phone() for _ in range(4)]
     for phone in phones:
         outbox.send((phone, READY, ready_peer(b""), b"", b"2"))
         await looks(1)
@@ -66,7 +71,7 @@ async def test_answers_leave_together_as_long_as_each_look_brings_more(spool, ne
 
 
 async def test_answers_that_are_enough_leave_at_the_first_look(spool, new_phone):
-    outbox, phone = Outbox(Recorder(spool), asyncio.get_running_loop()), new_phone()
+    outbox, phone = new_outbox(Recorder(spool)), new_phone()
     for _ in range(ENOUGH):
         outbox.send((phone, READY, ready_peer(b""), b"", b"2"))
     await looks(1)
@@ -75,7 +80,7 @@ async def test_answers_that_are_enough_leave_at_the_first_look(spool, new_phone)
 
 async def test_answers_in_a_hurry_leave_before_what_is_called_soon(spool, new_phone):
     loop = asyncio.get_running_loop()
-    outbox, phone = Outbox(Recorder(spool), loop), new_phone()
+    outbox, phone = new_outbox(Recorder(spool)), new_phone()
     outbox.send((phone, READY, ready_peer(b""), b"", b"2"))
     outbox.hurry()
     loop.call_soon(phone.write, b"of the application")
@@ -84,7 +89,7 @@ async def test_answers_in_a_hurry_leave_before_what_is_called_soon(spool, new_ph
 
 
 async def test_a_connection_is_closed_when_its_last_answer_was_written(spool, new_phone):
-    outbox, phone = Outbox(Recorder(spool), asyncio.get_running_loop()), new_phone()
+    outbox, phone = new_outbox(Recorder(spool)), new_phone()
     answers_when_closed: list[int] = []
     outbox.send((phone, READY, ready_peer(b""), b"", b"2"))
     outbox.then(lambda: answers_when_closed.append(len(phone.answers)))
