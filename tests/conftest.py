@@ -4,12 +4,13 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import pytest
 import redis
 
-from scanhop.devstack import EmbeddedStack, StackAddresses
+from scanhop.devstack import EmbeddedStack, StackAddresses, postgres
 from scanhop.stores.migrations import migrate
 from tests.databases import new_clickhouse_database, new_databases, run_clickhouse, run_postgres, with_path
 
@@ -18,9 +19,12 @@ TEMPLATE = "scanhop_template"
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackAddresses]:
-    """Real engines, empty."""
-    with EmbeddedStack(tmp_path_factory.mktemp("stack")) as running:
-        yield running.addresses
+    """Real engines, empty. This Postgres does not fsync: no test cuts its power, and most make a database."""
+    running = EmbeddedStack(tmp_path_factory.mktemp("stack"))
+    with patch.dict(postgres.SETTINGS, fsync="off"):
+        running.start()
+    yield running.addresses
+    running.stop()
 
 
 @pytest.fixture(scope="session")
