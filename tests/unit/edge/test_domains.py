@@ -1,3 +1,5 @@
+from uuid import UUID
+
 import pytest
 
 from edge.domains import Domains
@@ -5,10 +7,9 @@ from scanhop.wire.domains import Domain
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
 from scanhop.wire.scan_record import Outcome, decode_scan, encode_scan
 from scanhop.wire.short_codes import RESERVED
-from tests.routes import new_id
 
-FOLDING = Domain(new_id().bytes, "qr.custom", not_found_url="https://custom.example/404")
-EXACT = Domain(new_id().bytes, "exact.custom", is_exact=True)
+FOLDING = Domain(UUID(int=1).bytes, "qr.custom", not_found_url="https://custom.example/404")
+EXACT = Domain(UUID(int=2).bytes, "exact.custom", is_exact=True)
 DEFAULT = DEFAULT_DOMAIN_ID.bytes
 
 
