@@ -12,7 +12,8 @@ import redis
 
 from scanhop.devstack import EmbeddedStack, StackAddresses, postgres
 from scanhop.stores.migrations import migrate
-from tests.databases import new_clickhouse_database, new_databases, run_clickhouse, run_postgres, with_path
+from tests.databases import new_clickhouse_database, new_databases, run_clickhouse
+from tests.spare_databases import SpareDatabases
 
 TEMPLATE = "scanhop_template"
 
@@ -40,13 +41,18 @@ def database_numbers() -> Iterator[int]:
     return itertools.count(1)
 
 
+@pytest.fixture(scope="session")
+def spare_databases(stack: StackAddresses, postgres_template: str) -> SpareDatabases:
+    assert stack.postgres_dsn is not None
+    return SpareDatabases(stack.postgres_dsn, TEMPLATE)
+
+
 @pytest.fixture
-def postgres_dsn(stack: StackAddresses, postgres_template: str, database_numbers: Iterator[int]) -> Iterator[str]:
+def postgres_dsn(spare_databases: SpareDatabases) -> Iterator[str]:
     """A migrated Postgres database of the test's own."""
-    name = f"test_{next(database_numbers)}"
-    run_postgres(stack.postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
-    yield with_path(stack.postgres_dsn, name)
-    run_postgres(stack.postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    dsn = spare_databases.take()
+    yield dsn
+    spare_databases.give_back(dsn)
 
 
 @pytest.fixture

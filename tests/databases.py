@@ -1,12 +1,16 @@
 """Databases on the embedded stack for tests."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx
 
 from scanhop.devstack import StackAddresses
+
+Result = TypeVar("Result")
 
 
 def new_databases(stack: StackAddresses, name: str) -> tuple[str, str]:
@@ -25,14 +29,18 @@ def run_clickhouse(url: str | None, statement: str) -> None:
 
 
 def run_postgres(dsn: str | None, statement: str) -> None:
-    async def run() -> None:
+    run_on_postgres(dsn, lambda connection: connection.execute(statement))
+
+
+def run_on_postgres(dsn: str | None, act: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
+    async def run() -> Result:
         connection = await asyncpg.connect(dsn)
         try:
-            await connection.execute(statement)
+            return await act(connection)
         finally:
             await connection.close()
 
-    asyncio.run(run())
+    return asyncio.run(run())
 
 
 def with_path(url: str | None, path: str) -> str:
