@@ -43,8 +43,7 @@ class TrustedNetworks:
 
 def client_address(peer: bytes, headers: Mapping[bytes, bytes], trusted: TrustedNetworks) -> Address | None:
     """`peer`: 4 or 16 bytes, or none of a local socket. `headers` by lower-case name. None when unknown."""
-    client = client_bytes(peer, headers, trusted)
-    return _address(client) if client else None
+    return address_from(client_bytes(peer, headers, trusted))
 
 
 def client_bytes(peer: bytes, headers: Mapping[bytes, bytes], trusted: TrustedNetworks) -> bytes:
@@ -63,8 +62,10 @@ def client_bytes(peer: bytes, headers: Mapping[bytes, bytes], trusted: TrustedNe
 
 
 @lru_cache(4096)
-def _address(address: bytes) -> Address:
+def address_from(address: bytes) -> Address | None:
     """Most phones come by IPv4: `ip_address` would try things first that four bytes cannot be."""
+    if not address:
+        return None
     return ipaddress.IPv4Address(address) if len(address) == 4 else ipaddress.IPv6Address(address)
 
 
@@ -92,14 +93,13 @@ def text_of(address: bytes) -> str:
     return str(ipaddress.IPv6Address(address)) if "." in text else text
 
 
-def _hops_from_the_right(headers: Mapping[bytes, bytes]) -> Iterator[str]:
+def _hops_from_the_right(headers: Mapping[bytes, bytes]) -> Iterable[str]:
     """Empty elements of a list mean nothing (RFC 9110, section 5.6.1)."""
     chain = headers.get(b"x-forwarded-for")
-    if chain is not None:
-        yield from filter(None, map(str.strip, reversed(chain.decode("latin-1").split(","))))
-        return
-    for element in _elements_from_the_right(headers.get(b"forwarded", b"").decode("latin-1")):
-        yield _for_of(element)
+    if chain is None:
+        return map(_for_of, _elements_from_the_right(headers.get(b"forwarded", b"").decode("latin-1")))
+    hops = [hop.strip() for hop in chain.decode("latin-1").split(",")]
+    return filter(None, reversed(hops))
 
 
 def _elements_from_the_right(forwarded: str) -> Iterator[str]:

@@ -4,10 +4,9 @@ Most scans meet no rule and ask for none of them, so that to make this object mu
 """
 
 from collections.abc import Mapping, Sequence
-from types import EllipsisType
 
 from scanhop.client_facts.bots import BotReason, judge
-from scanhop.client_facts.client_address import Address, Network, TrustedNetworks, client_address
+from scanhop.client_facts.client_address import Address, Network, TrustedNetworks, address_from, client_bytes
 from scanhop.client_facts.device import Device, DeviceReader
 from scanhop.client_facts.geo import GeoReader, Place
 from scanhop.client_facts.language import ranked_languages
@@ -31,12 +30,19 @@ class RequestFacts:
     `scans` and `is_unlocked` are for the caller to set, once it knows.
     """
 
-    scans: int | None = None
-    is_unlocked = False
-    _address: Address | EllipsisType | None = ...
-    _user_agent: str | None = None
-    _device: Device | None = None
-    _place: Place | None = None
+    __slots__ = (
+        "_client",
+        "_device",
+        "_headers",
+        "_peer",
+        "_place",
+        "_readers",
+        "_user_agent",
+        "is_unlocked",
+        "now_ns",
+        "query",
+        "scans",
+    )
 
     def __init__(
         self, now_ns: int, peer: bytes, headers: Mapping[bytes, bytes], query: bytes, readers: FactReaders
@@ -46,12 +52,23 @@ class RequestFacts:
         self._peer = peer
         self._headers = headers
         self._readers = readers
+        self.scans: int | None = None
+        self.is_unlocked = False
+        self._client: bytes | None = None
+        self._user_agent: str | None = None
+        self._device: Device | None = None
+        self._place: Place | None = None
+
+    @property
+    def client(self) -> bytes:
+        """The address as 4 or 16 bytes, none when unknown."""
+        if self._client is None:
+            self._client = client_bytes(self._peer, self._headers, self._readers.trusted)
+        return self._client
 
     @property
     def address(self) -> Address | None:
-        if self._address is ...:
-            self._address = client_address(self._peer, self._headers, self._readers.trusted)
-        return self._address
+        return address_from(self.client)
 
     @property
     def user_agent(self) -> str:
@@ -68,7 +85,7 @@ class RequestFacts:
     @property
     def place(self) -> Place:
         if self._place is None:
-            self._place = self._readers.geo_reader.read(self.address)
+            self._place = self._readers.geo_reader.read_many((self.client,))[0]
         return self._place
 
     @property
