@@ -17,9 +17,7 @@ from control_api.analytics.service import Analytics
 from control_api.clock import Clock, utc_now
 from control_api.domains.repository import DomainRepository
 from control_api.domains.service import Domains
-from control_api.identity.key_ring import KeyRing
-from control_api.identity.repository import IdentityRepository
-from control_api.identity.service import Users, Workspaces
+from control_api.identity.wiring import close_identity, wire_identity
 from control_api.qr_codes.repository import QrCodeRepository
 from control_api.qr_codes.service import QrCodes
 from control_api.settings import ApiSettings
@@ -40,7 +38,9 @@ from scanhop.wire.short_codes import generate_code
 
 DESCRIPTION = """QR codes, whose targets can change after printing, and what is known of their scans.
 
-`/v1/public` needs no key, `/v1` the key of a workspace, `/v1/admin` the platform-admin key."""
+`/v1/public` needs no key, `/v1` the key of a workspace or the access token of one of its members, `/v1/admin` the
+platform-admin key or the access token of a platform admin. An access token works in the user's personal workspace
+unless the header `Scanhop-Workspace` names another that they are in."""
 
 
 class Stores:
@@ -83,7 +83,7 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
     _wire(app, settings, stores, clock)
     routers = [
         control_api.system.endpoints.router,
-        control_api.identity.endpoints.router,
+        *control_api.identity.endpoints.routers,
         control_api.qr_codes.endpoints.router,
         control_api.analytics.endpoints.router,
         control_api.domains.endpoints.router,
@@ -100,13 +100,11 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
 
 def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> None:
     """What the endpoints find in `app.state`."""
-    identity, state = IdentityRepository(), app.state
+    state = app.state
     state.settings = settings
     state.clock = clock
     state.metrics = RequestMetrics()
-    state.authenticator = KeyRing(stores.postgres, identity, settings.admin_key, clock)
-    state.users = Users(stores.postgres, identity, clock)
-    state.workspaces = Workspaces(stores.postgres, identity)
+    wire_identity(state, settings, stores.postgres, stores.redis, clock)
     state.domains = Domains(
         stores.postgres,
         DomainRepository(),
@@ -135,7 +133,7 @@ def _lifespan(stores: Stores) -> Callable[[FastAPI], AbstractAsyncContextManager
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        await app.state.authenticator.close()
+        await close_identity(app.state)
         await stores.close()
 
     return lifespan

@@ -1,14 +1,27 @@
 """What the API needs to know, taken from the settings of the process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from scanhop.settings import Settings, require
+from scanhop.settings import Network, Settings, derived_secrets, require
+
+
+@dataclass(frozen=True)
+class GoogleSettings:
+    """How this installation is known to Google, or to another OpenID provider that stands in for it."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    discovery_url: str
 
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """`admin_key` None: there is no platform admin. `public_url`: the base of short URLs, without a final slash."""
+    """`admin_key` None: nobody is platform admin by a key. `public_url`: base of short URLs, without a final slash.
+
+    `access_keys`, `state_keys`: the first signs, all verify; without any nobody signs in. `api_url`: where browsers
+    reach the API. `google` None: nobody signs in by Google.
+    """
 
     postgres_dsn: str
     redis_url: str
@@ -20,6 +33,12 @@ class ApiSettings:
     redis_timeout_s: float = 0.5
     clickhouse_timeout_s: int = 15
     probe_timeout_s: float = 1.0
+    access_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    state_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    registration_open: bool = True
+    trusted_proxies: tuple[Network, ...] = ()
+    api_url: str = "http://127.0.0.1:8000"
+    google: GoogleSettings | None = None
     max_body_bytes: int = 1 << 20
     version: str = version("scanhop")
 
@@ -32,4 +51,21 @@ def api_settings_from(settings: Settings) -> ApiSettings:
         clickhouse_url=require(settings, "clickhouse_url"),
         public_url=settings.public_url or f"http://{settings.edge_bind}",
         admin_key=settings.admin_key,
+        access_keys=derived_secrets(settings, "access-token"),
+        state_keys=derived_secrets(settings, "sign-in-state"),
+        registration_open=settings.registration == "open",
+        trusted_proxies=settings.trusted_proxies,
+        api_url=settings.api_url or f"http://{settings.api_bind}",
+        google=_google_from(settings),
+    )
+
+
+def _google_from(settings: Settings) -> GoogleSettings | None:
+    """Raises InvalidSettings when half of it is set."""
+    if settings.google_client_id is None and settings.google_client_secret is None:
+        return None
+    return GoogleSettings(
+        require(settings, "google_client_id"),
+        require(settings, "google_client_secret"),
+        settings.google_discovery_url,
     )

@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 PREFIX = "SCANHOP_"
+MIN_KEY = 16
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _SCHEMES = {
     "postgres_dsn": ("postgresql://", "postgres://"),
@@ -53,8 +54,8 @@ class Settings(BaseModel):
     redis_url: str | None = None
     clickhouse_url: str | None = None
     clickhouse_cluster: str | None = None
-    admin_key: str | None = Field(default=None, min_length=16)
-    secret_key: str | None = Field(default=None, min_length=16)
+    admin_key: str | None = Field(default=None, min_length=MIN_KEY)
+    secret_key: str | None = Field(default=None, min_length=MIN_KEY)
     public_url: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
     geoip_path: Path | None = None
@@ -72,6 +73,11 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     brand_name: str | None = Field(default=None, max_length=60)
     brand_color: str | None = None
+    registration: Literal["open", "closed"] = "open"
+    api_url: str | None = None
+    google_client_id: str | None = None
+    google_client_secret: str | None = None
+    google_discovery_url: str = "https://accounts.google.com/.well-known/openid-configuration"
     x_api_key: str | None = None
     portkey_url: str | None = None
     portkey_api_key: str | None = None
@@ -102,7 +108,23 @@ class Settings(BaseModel):
             raise ValueError("must be HOST:PORT")
         return Bind(host=host, port=int(port))
 
-    @field_validator("postgres_dsn", "redis_url", "clickhouse_url", "public_url", "geoip_url", "portkey_url")
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: str | None) -> str | None:
+        if value is not None and any(len(key.strip()) < MIN_KEY for key in value.split(",")):
+            raise ValueError(f"must be keys of at least {MIN_KEY} characters, with commas between them")
+        return value
+
+    @field_validator(
+        "postgres_dsn",
+        "redis_url",
+        "clickhouse_url",
+        "public_url",
+        "api_url",
+        "geoip_url",
+        "google_discovery_url",
+        "portkey_url",
+    )
     @classmethod
     def _address(cls, value: str | None, info: ValidationInfo) -> str | None:
         schemes = _SCHEMES.get(str(info.field_name), ("http://", "https://"))
@@ -110,7 +132,7 @@ class Settings(BaseModel):
             raise ValueError(f"must begin with {' or '.join(schemes)}")
         return value
 
-    @field_validator("public_url")
+    @field_validator("public_url", "api_url")
     @classmethod
     def _base_url(cls, value: str | None) -> str | None:
         if value is not None and _BASE_URL.fullmatch(value) is None:
@@ -178,6 +200,20 @@ def derived_secret(settings: Settings, label: str) -> bytes:
 
     Without a secret key the bytes are the same on every installation: good enough to spread, not to keep anybody out.
     """
-    key = (settings.secret_key or "").partition(",")[0].strip().encode()
-    extracted = hmac.digest(b"scanhop", key, "sha256")
+    key = (settings.secret_key or "").partition(",")[0].strip()
+    return _derived(key, label)
+
+
+def derived_secrets(settings: Settings, label: str) -> tuple[bytes, ...]:
+    """The same of every secret key, in their order: the first is for what is new, all are for what is there already.
+
+    None without a secret key: these may keep somebody out.
+    """
+    if settings.secret_key is None:
+        return ()
+    return tuple(_derived(key.strip(), label) for key in settings.secret_key.split(","))
+
+
+def _derived(key: str, label: str) -> bytes:
+    extracted = hmac.digest(b"scanhop", key.encode(), "sha256")
     return hmac.digest(extracted, label.encode() + b"\x01", "sha256")

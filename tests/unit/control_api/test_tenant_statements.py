@@ -7,9 +7,20 @@ import pytest
 
 from scanhop.stores.sql import load_queries
 
-TENANT_TABLES = ("qr_codes", "qr_code_history", "projects", "api_keys", "domains", "qr_scan_events", "audit_log")
+TENANT_TABLES = (
+    "qr_codes",
+    "qr_code_history",
+    "projects",
+    "api_keys",
+    "domains",
+    "qr_scan_events",
+    "audit_log",
+    "invitations",
+)
 EXCEPTIONS = {
     ("identity", "find_api_key"),  # it is what says which workspace is meant
+    ("identity", "find_invitation_by_token"),  # as is this
+    ("identity", "revoke_keys_of_user"),  # of a user who is deleted, wherever they were
     ("domains", "lock_domain_by_id"),  # the platform admin's; what follows names the workspace it found
 }
 FILTER = re.compile(r"\bworkspace_id = (\$1\b|\{workspace_id:UUID\})")
