@@ -101,7 +101,7 @@ class GoogleSignIn:
     async def _sign_in(self, identity: Identity) -> SignedIn:
         async with self._postgres.transaction() as connection:
             user = await self._repository.find_google_user(connection, identity.sub)
-            if user is None:
+            if user is None or await self._repository.lock_user(connection, user.id) is None:
                 user = await self._link_or_create(connection, identity)
             return await self._sessions.start(connection, user, "google")
 

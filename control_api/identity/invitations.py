@@ -102,6 +102,6 @@ class Invitations:
         return OwnWorkspace(workspace, role)
 
     async def _require_invited(self, connection: Connection, caller: Member, invitation: Invitation) -> None:
-        user = await self._identity.find_user(connection, caller.user_id)
+        user = await self._identity.lock_user(connection, caller.user_id)
         if user is None or user.email.lower() != invitation.email.lower():
             raise Problem(ProblemKind.INVITATION_NOT_YOURS, "The invitation is to another address than yours.")

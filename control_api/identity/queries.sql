@@ -336,9 +336,9 @@ WHERE deleted_at IS NULL AND CASE WHEN $2::uuid IS NULL THEN lower(email) = lowe
 RETURNING user_id;
 
 -- name: delete_old_password_resets
--- A user's that expired before $2.
+-- Those that expired before $1, whoever is asking for one.
 DELETE FROM password_resets
-WHERE user_id = $1 AND expires_at < $2;
+WHERE expires_at < $1;
 
 -- name: use_password_reset
 -- Once, and all others of its user with it.

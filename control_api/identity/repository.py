@@ -93,8 +93,8 @@ class IdentityRepository:
     async def anonymise_user(self, connection: Connection, user: User, now: datetime) -> None:
         """Their memberships and keys end; what they made stays."""
         await connection.execute(self._sql["revoke_keys_of_user"], user.id, now)
-        await connection.execute(self._sql["leave_all_workspaces"], user.id)
         await connection.execute(self._sql["anonymise_personal_workspace"], user.id, now)
+        await connection.execute(self._sql["leave_all_workspaces"], user.id)
         await connection.execute(self._sql["anonymise_user"], user.id, now)
 
     async def create_workspace(self, connection: Connection, workspace: Workspace, owner_id: UserId) -> None:

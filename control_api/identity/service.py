@@ -92,7 +92,7 @@ class Workspaces:
         """The user becomes an owner of the workspace, beside those there are."""
         now = self._clock()
         async with self._postgres.transaction() as connection:
-            if await self._repository.find_user(connection, user_id) is None:
+            if await self._repository.lock_user(connection, user_id) is None:
                 raise invalid_parameter("user_id", "is no user")
             workspace = _require(await self._repository.lock_workspace(connection, workspace_id))
             await self._members.set_owner(connection, workspace.id, user_id, now)

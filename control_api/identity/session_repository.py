@@ -63,13 +63,12 @@ class SessionRepository:
         now: datetime,
         expires_at: datetime,
     ) -> UserId | None:
-        """`whose`: a user's id or an address. None when there is no such user."""
+        """`whose`: a user's id or an address. None when there is no such user, which takes the same work."""
+        await connection.execute(self._sql["delete_old_password_resets"], now)
         user_id, email = (whose, None) if isinstance(whose, UUID) else (None, whose)
         found: UserId | None = await connection.fetchval(
             self._sql["create_password_reset"], token_hash, user_id, email, now, expires_at
         )
-        if found is not None:
-            await connection.execute(self._sql["delete_old_password_resets"], found, now)
         return found
 
     async def use_password_reset(self, connection: Connection, token_hash: bytes, now: datetime) -> UserId | None:

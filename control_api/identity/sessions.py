@@ -104,7 +104,7 @@ class Sessions:
             await self._revoke(connection, presented.session, now, "reuse")
             get_logger().warning("refresh_token_reused", session_id=str(presented.session.id))
             return None
-        return await self._users.find_user(connection, presented.session.user_id)
+        return await self._users.lock_user(connection, presented.session.user_id)
 
     async def _revoke(self, connection: Connection, session: Session, now: datetime, reason: str) -> None:
         await self._repository.revoke(connection, session.id, now, reason)

@@ -49,6 +49,7 @@ CREATE TABLE password_resets (
     used_at    timestamptz
 );
 CREATE INDEX password_resets_of_user ON password_resets (user_id);
+CREATE INDEX password_resets_expiry ON password_resets (expires_at);
 
 CREATE TABLE invitations (
     id           uuid PRIMARY KEY,
