@@ -15,6 +15,8 @@ class ApiSettings:
     clickhouse_url: str
     public_url: str
     admin_key: str | None = None
+    target_allow_hosts: tuple[str, ...] = ()
+    target_block_hosts: tuple[str, ...] = ()
     postgres_connections: int = 20
     postgres_timeout_s: float = 10.0
     redis_timeout_s: float = 0.5
@@ -30,6 +32,13 @@ def api_settings_from(settings: Settings) -> ApiSettings:
         postgres_dsn=require(settings, "postgres_dsn"),
         redis_url=require(settings, "redis_url"),
         clickhouse_url=require(settings, "clickhouse_url"),
-        public_url=settings.public_url or f"http://{settings.edge_bind}",
+        public_url=public_url_from(settings),
         admin_key=settings.admin_key,
+        target_allow_hosts=settings.target_allow_hosts,
+        target_block_hosts=settings.target_block_hosts,
     )
+
+
+def public_url_from(settings: Settings) -> str:
+    """The base of short URLs, without a final slash."""
+    return settings.public_url or f"http://{settings.edge_bind}"
