@@ -13,6 +13,7 @@ import control_api.identity.endpoints
 import control_api.projects.endpoints
 import control_api.qr_codes.admin_endpoints
 import control_api.qr_codes.bulk_endpoints
+import control_api.qr_codes.dry_run_endpoints
 import control_api.qr_codes.endpoints
 import control_api.qr_codes.history_endpoints
 import control_api.system.endpoints
@@ -30,6 +31,7 @@ from control_api.projects.service import Projects
 from control_api.qr_codes.bans import CodeBans
 from control_api.qr_codes.change_code import CodeChanges
 from control_api.qr_codes.create_code import CodeCreation
+from control_api.qr_codes.dry_run import DryRun
 from control_api.qr_codes.moves import CodeMoves
 from control_api.qr_codes.password import PasswordMill
 from control_api.qr_codes.repository import QrCodeRepository
@@ -47,11 +49,14 @@ from control_api.web.openapi import describe_problems
 from control_api.web.problem import answer_problems
 from control_api.web.request_frame import RequestFrame
 from control_api.web.request_metrics import RequestMetrics
+from scanhop.client_facts.device import DeviceReader
+from scanhop.client_facts.geo import GeoReader
 from scanhop.stores.clickhouse import ClickHouse
 from scanhop.stores.domains import DomainCache, DomainTable
 from scanhop.stores.postgres import Postgres
 from scanhop.stores.redis import Redis, open_redis, redis_errors
-from scanhop.stores.routes import RouteCache
+from scanhop.stores.routes import RouteCache, RouteTable
+from scanhop.stores.scan_counters import ScanCountTable
 from scanhop.wire.short_codes import generate_code
 
 BULK_PATH = "/v1/qr-codes/bulk"
@@ -105,6 +110,7 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         control_api.projects.endpoints.router,
         control_api.qr_codes.bulk_endpoints.router,
         control_api.qr_codes.endpoints.router,
+        control_api.qr_codes.dry_run_endpoints.router,
         control_api.qr_codes.admin_endpoints.router,
         control_api.qr_codes.history_endpoints.router,
         control_api.analytics.endpoints.router,
@@ -158,6 +164,15 @@ def _wire_codes(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Cloc
     state.code_changes = changes = CodeChanges(*parts)
     state.projects = Projects(postgres, ProjectRepository(), CodeMoves(repository, changes), audit, clock)
     state.code_bans = CodeBans(postgres, repository, changes)
+    state.dry_run = DryRun(
+        state.qr_codes,
+        RouteTable(postgres),
+        ScanCountTable(postgres),
+        DeviceReader(cached=100),
+        GeoReader(settings.geoip_path),
+        settings.ab_secret,
+        clock,
+    )
     state.code_history = CodeHistory(postgres, repository, changes)
     state.scheduled_changes = ScheduledChanges(postgres, repository, writer, changes, audit, clock)
 

@@ -1,9 +1,10 @@
 """What the API needs to know, taken from the settings of the process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 
-from scanhop.settings import Settings, require
+from scanhop.settings import Settings, derived_secret, require
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class ApiSettings:
     admin_key: str | None = None
     target_allow_hosts: tuple[str, ...] = ()
     target_block_hosts: tuple[str, ...] = ()
+    geoip_path: Path | None = None
+    ab_secret: bytes = field(default=b"", repr=False)
     postgres_connections: int = 20
     postgres_timeout_s: float = 10.0
     redis_timeout_s: float = 0.5
@@ -36,6 +39,8 @@ def api_settings_from(settings: Settings) -> ApiSettings:
         admin_key=settings.admin_key,
         target_allow_hosts=settings.target_allow_hosts,
         target_block_hosts=settings.target_block_hosts,
+        geoip_path=settings.geoip_path,
+        ab_secret=derived_secret(settings, "variants"),
     )
 
 

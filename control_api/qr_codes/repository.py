@@ -41,7 +41,7 @@ class QrCodeRepository:
     ) -> list[QrCode]:
         """Those whose short codes were free; `rows` by the names of the columns."""
         created = await connection.fetch(
-            self._sql["create_qr_codes"], author.workspace_id, author.user_id, now, list(rows)
+            self._sql["create_qr_codes"], author.workspace_id, author.user_id, now, _plain(rows)
         )
         return [QrCode(**row) for row in created]
 
@@ -49,7 +49,7 @@ class QrCodeRepository:
         self, connection: Connection, workspace_id: WorkspaceId, rows: Sequence[JsonObject], now: datetime
     ) -> dict[UUID, QrCode]:
         """The next version of each, by id. Lock the codes first."""
-        updated = await connection.fetch(self._sql["update_qr_codes"], workspace_id, now, list(rows))
+        updated = await connection.fetch(self._sql["update_qr_codes"], workspace_id, now, _plain(rows))
         return {row["id"]: QrCode(**row) for row in updated}
 
     async def record_versions(
@@ -230,6 +230,11 @@ def _list_statement(template: str, sort: str, descending: bool, goes_on: bool) -
     at, then = _FIRST_CURSOR_PARAMETER, _FIRST_CURSOR_PARAMETER + 1
     after = f"({key}, id) {sign} (${at}::{key_type}, ${then}::uuid)" if goes_on else "true"
     return template.replace("{key}", key).replace("{direction}", direction).replace("{after}", after)
+
+
+def _plain(rows: Sequence[JsonObject]) -> list[JsonObject]:
+    """Ids as they come from the driver are of a type that no encoder of JSON knows."""
+    return [{name: str(each) if isinstance(each, UUID) else each for name, each in row.items()} for row in rows]
 
 
 def _search_values(search: Search) -> tuple[Any, ...]:

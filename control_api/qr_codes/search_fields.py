@@ -28,9 +28,7 @@ Text = Annotated[
     Query(min_length=1, max_length=MAX_TEXT, description="Stands in the name, the short code or the target"),
 ]
 TagList = Annotated[str | None, Query(description="Codes with each of these, a comma between two", examples=["a,b"])]
-Project = Annotated[
-    UUID | Literal["none"] | None, Query(description="Codes of this project; `none`: those of no project")
-]
+Project = Annotated[str | None, Query(description="Codes of this project; `none`: those of no project")]
 Domain = Annotated[
     str | None, Query(max_length=253, description="The host they sit on; `default`: those of the default domain")
 ]
@@ -56,7 +54,7 @@ def _search(  # noqa: PLR0913 - FastAPI hands over each by name
         statuses=LISTED_BY_DEFAULT if status is None else (status,),
         text=require_storable("search", search),
         tags=_tags(tags),
-        project_id=project_id if isinstance(project_id, UUID) else None,
+        project_id=_project(project_id),
         in_no_project=project_id == NO_PROJECT,
         type=type,
         domain=_domain(domain),
@@ -93,6 +91,14 @@ def _tags(text: str | None) -> tuple[str, ...]:
     if len(tags) > MAX_TAGS:
         raise invalid_parameter("tags", f"must not be more than {MAX_TAGS}")
     return tags
+
+
+def _project(text: str | None) -> UUID | None:
+    """Raises Problem."""
+    try:
+        return None if text in (None, NO_PROJECT) else UUID(text)
+    except ValueError:
+        raise invalid_parameter("project_id", "must be the id of a project, or none") from None
 
 
 def _domain(text: str | None) -> str | None:

@@ -60,7 +60,7 @@ class Draft:
     password_hash: str | None = field(default=None, repr=False)
 
     def to_row(self) -> dict[str, Any]:
-        row = {name: _plain(getattr(self.wanted, name)) for name in _ROW}
+        row = {name: getattr(self.wanted, name) for name in _ROW}
         return row | {"sets_password": self.sets_password, "password_hash": self.password_hash}
 
 
@@ -110,8 +110,3 @@ class VersionWriter:
                 await self._cache.put_many_if_newer(routes)
         except (StoreError, TimeoutError) as error:
             get_logger().warning("publication_left_to_the_job", codes=len(routes), error=str(error))
-
-
-def _plain(value: Any) -> Any:
-    """Ids as they come from the driver are of a type that no encoder of JSON knows."""
-    return str(value) if isinstance(value, UUID) else value
