@@ -183,6 +183,38 @@ async def test_two_workers_apply_each_change_once_and_those_of_a_code_in_their_o
         assert names == ["Name 3", "Name 2", "Name 1", "Name 0", "Menu"]
 
 
+async def test_a_change_that_one_worker_is_about_to_apply_is_no_other_workers(api, account, code, database, settings):
+    await schedule(api, account, code, password="open sesame")
+    await make_due(database)
+    other = build_app(settings)
+    async with other.router.lifespan_context(other):
+        workers = [api.app.state.scheduled_changes, other.state.scheduled_changes]
+        async with database.transaction():
+            await database.execute("SELECT FROM qr_codes FOR UPDATE")
+            tasks = [asyncio.create_task(worker.apply_due()) for worker in workers]
+            done, _ = await asyncio.wait(tasks, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+            assert len(done) == 1
+        await asyncio.gather(*tasks)
+    assert (await read(api, account, code))["version"] == 2
+
+
+async def test_a_change_waits_for_an_earlier_one_of_its_code_that_another_worker_holds(api, account, code, database):
+    other = await api.create_code(account)
+    for number in range(2):
+        at = (datetime.now(UTC) + timedelta(hours=number + 1)).isoformat()
+        await schedule(api, account, code, at=at, name=f"Name {number}")
+    await schedule(api, account, other, name="Not held up")
+    await make_due(database)
+    apply_due = api.app.state.scheduled_changes.apply_due
+    async with database.transaction():
+        await database.execute("SELECT FROM qr_code_scheduled_changes WHERE change->>'name' = 'Name 0' FOR UPDATE")
+        await apply_due()
+        assert [each["status"] for each in await scheduled(api, account, code)] == ["pending", "pending"]
+        assert (await read(api, account, other))["name"] == "Not held up"
+    await apply_due()
+    assert [each["version"] for each in await scheduled(api, account, code)] == [3, 2]
+
+
 async def test_what_cannot_be_applied_is_marked_failed_with_its_reason_and_holds_nothing_up(
     api, account, open_api, database
 ):
