@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 
-from scanhop.settings import Network, Settings, derived_secrets, require
+from scanhop.settings import Network, Settings, derived_secret, derived_secrets, require
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class ApiSettings:
     clickhouse_url: str
     public_url: str
     admin_key: str | None = None
+    target_allow_hosts: tuple[str, ...] = ()
+    target_block_hosts: tuple[str, ...] = ()
+    geoip_path: Path | None = None
+    ab_secret: bytes = field(default=b"", repr=False)
     postgres_connections: int = 20
     postgres_timeout_s: float = 10.0
     redis_timeout_s: float = 0.5
@@ -49,7 +54,7 @@ def api_settings_from(settings: Settings) -> ApiSettings:
         postgres_dsn=require(settings, "postgres_dsn"),
         redis_url=require(settings, "redis_url"),
         clickhouse_url=require(settings, "clickhouse_url"),
-        public_url=settings.public_url or f"http://{settings.edge_bind}",
+        public_url=public_url_from(settings),
         admin_key=settings.admin_key,
         access_keys=derived_secrets(settings, "access-token"),
         state_keys=derived_secrets(settings, "sign-in-state"),
@@ -57,6 +62,10 @@ def api_settings_from(settings: Settings) -> ApiSettings:
         trusted_proxies=settings.trusted_proxies,
         api_url=settings.api_url or f"http://{settings.api_bind}",
         google=_google_from(settings),
+        target_allow_hosts=settings.target_allow_hosts,
+        target_block_hosts=settings.target_block_hosts,
+        geoip_path=settings.geoip_path,
+        ab_secret=derived_secret(settings, "variants"),
     )
 
 
@@ -69,3 +78,8 @@ def _google_from(settings: Settings) -> GoogleSettings | None:
         require(settings, "google_client_secret"),
         settings.google_discovery_url,
     )
+
+
+def public_url_from(settings: Settings) -> str:
+    """The base of short URLs, without a final slash."""
+    return settings.public_url or f"http://{settings.edge_bind}"

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import ada_url
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -58,6 +59,8 @@ class Settings(BaseModel):
     secret_key: str | None = Field(default=None, min_length=MIN_KEY)
     public_url: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    target_allow_hosts: tuple[str, ...] = ()
+    target_block_hosts: tuple[str, ...] = ()
     geoip_path: Path | None = None
     geoip_url: str | None = None
     data_dir: Path = Path(".scanhop")
@@ -96,6 +99,16 @@ class Settings(BaseModel):
             return [ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip()]
         except ValueError:
             raise ValueError("must be networks such as 10.0.0.0/8, with commas between them") from None
+
+    @field_validator("target_allow_hosts", "target_block_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        hosts = [_host_from(part) for part in value.split(",") if part.strip()]
+        if None in hosts:
+            raise ValueError("must be hosts such as example.com, with commas between them")
+        return hosts
 
     @field_validator("edge_bind", "api_bind", "metrics_bind", "ingest_metrics_bind", mode="before")
     @classmethod
@@ -159,6 +172,17 @@ class Settings(BaseModel):
         if value is not None:
             raise ValueError("clusters are not supported yet; unset it")
         return value
+
+
+def _host_from(text: str) -> str | None:
+    """As it stands in a URL: in lower case, in Punycode; None when it cannot stand in one."""
+    host = text.strip().removeprefix("*.").strip(".")
+    try:
+        url = ada_url.URL(f"http://{host}/")
+    except ValueError:
+        return None
+    is_host = not url.port and url.pathname == "/" and not url.username and not url.search and not url.hash
+    return url.hostname if is_host else None
 
 
 def load_settings(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
