@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 import control_api.analytics.endpoints
 import control_api.domains.endpoints
 import control_api.identity.endpoints
+import control_api.images.endpoints
 import control_api.qr_codes.endpoints
 import control_api.system.endpoints
 from control_api.analytics.repository import ScanRepository
@@ -20,6 +21,8 @@ from control_api.domains.service import Domains
 from control_api.identity.key_ring import KeyRing
 from control_api.identity.repository import IdentityRepository
 from control_api.identity.service import Users, Workspaces
+from control_api.images.repository import PrintedCodeRepository
+from control_api.images.service import Images
 from control_api.qr_codes.repository import QrCodeRepository
 from control_api.qr_codes.service import QrCodes
 from control_api.settings import ApiSettings
@@ -85,6 +88,7 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         control_api.system.endpoints.router,
         control_api.identity.endpoints.router,
         control_api.qr_codes.endpoints.router,
+        control_api.images.endpoints.router,
         control_api.analytics.endpoints.router,
         control_api.domains.endpoints.router,
     ]
@@ -124,6 +128,7 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
         clock,
         generate_code,
     )
+    state.images = Images(stores.postgres, PrintedCodeRepository(), settings.public_url)
     state.analytics = Analytics(ScanRepository(stores.clickhouse))
     state.health = Health(
         {"postgres": stores.postgres.ping, "redis": stores.ping_redis, "clickhouse": stores.clickhouse.ping},

@@ -15,6 +15,7 @@ class ProblemKind(Enum):
     MISSING_SCOPE = (403, "The key may not do this")
     NOT_FOUND = (404, "There is no such thing")
     METHOD_NOT_ALLOWED = (405, "The method is not allowed here")
+    NOT_ACCEPTABLE = (406, "None of the accepted formats can be answered")
     EMAIL_TAKEN = (409, "The e-mail address is taken")
     SHORT_CODE_TAKEN = (409, "The short code is taken")
     CODE_BANNED = (409, "The QR code is banned")
@@ -26,6 +27,7 @@ class ProblemKind(Enum):
     INVALID_PARAMETERS = (422, "Some parameters are invalid")
     INTERNAL_ERROR = (500, "Something went wrong on our side")
     STORE_UNAVAILABLE = (503, "A store is unavailable")
+    IMAGES_BUSY = (503, "Too many images are being drawn")
 
     def __init__(self, status: int, title: str) -> None:
         self.status = status
