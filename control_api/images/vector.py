@@ -60,11 +60,11 @@ def encode_eps(picture: Picture) -> bytes:
     lines = [
         "%!PS-Adobe-3.0 EPSF-3.0\n",
         f"%%BoundingBox: 0 0 {side} {side}\n%%LanguageLevel: 2\n%%Pages: 1\n%%EndComments\n",
-        "gsave\n/m{moveto}bind def/l{lineto}bind def/h{closepath}bind def\n",
+        "gsave 3 dict begin\n/m{moveto}bind def/l{lineto}bind def/h{closepath}bind def\n",
         "" if picture.paper is None else f"{_shares(picture.paper)} setrgbcolor 0 0 {side} {side} rectfill\n",
         f"{_shares(picture.ink)} setrgbcolor 0 {side} translate {_unit(picture)} -{_unit(picture)} scale\nnewpath\n",
         *_path(picture.outlines, "m", "l", "h"),
-        "eofill\ngrestore\nshowpage\n%%EOF\n",
+        "eofill\nend grestore\nshowpage\n%%EOF\n",
     ]
     return "".join(lines).encode()
 

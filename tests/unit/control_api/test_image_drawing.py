@@ -26,7 +26,7 @@ MENU_PRINTED = "HTTPS://QR.EXAMPLE.COM/R/K7X2M9P"
 EXACT = ShortUrl("https://go.example.com", "/Summer_Sale-2026", folds=False)
 LONG = ShortUrl(f"https://{'long-label.' * 10}example.com", f"/{'x' * 63}", folds=True)
 CORNER = re.compile(r"^(\d+) (\d+) [ml]$", re.MULTILINE)
-BYTES_OF_EDITION = "e70778e67c02793ab9fca96f5634046dcb6b8a682fd76644c7424676fc285851"
+BYTES_OF_EDITION = "cf46c808904ca682cd9b23eb056a87d1b49da46d8e413b06115cfed5f12bf432"
 COLORS = st.integers(0, 0xFFFFFF).map(lambda number: f"#{number:06x}")
 
 
