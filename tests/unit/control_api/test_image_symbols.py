@@ -1,10 +1,19 @@
 """The form of a short URL is the one with the smallest symbol that still leads to the code."""
 
+from urllib.parse import urlsplit
+from uuid import UUID
+
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from control_api.images.model import PrintedCode, ShortUrl
 from control_api.images.symbol import draw_symbol
+from edge.domains import Domains
+from scanhop.wire.domains import Domain
+from scanhop.wire.ids import DEFAULT_DOMAIN_ID
+from scanhop.wire.short_codes import RESERVED
 from tests.decoders import Pixels, read_by_zxing
 
 
@@ -53,3 +62,25 @@ def test_no_form_is_ever_larger_than_the_plain_one(level):
         url = ShortUrl("https://qr.example.com", f"/r/{'k' * length}", folds=True)
         plain = ShortUrl("", url.origin + url.path, folds=False)
         assert len(draw_symbol(url, level)) <= len(draw_symbol(plain, level))
+
+
+@settings(max_examples=30)
+@given(
+    short_code=st.from_regex(r"[a-z0-9][a-z0-9_-]{0,20}", fullmatch=True),
+    exact_code=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True),
+    kind=st.sampled_from(["default", "fold", "exact"]),
+    level=st.sampled_from("LMQH"),
+)
+def test_what_is_printed_leads_to_the_code_on_the_edge(short_code, exact_code, kind, level):
+    own = Domain(UUID(int=7).bytes, "go.example.com", is_exact=kind == "exact")
+    wanted = exact_code if own.is_exact else short_code
+    assume(wanted not in RESERVED)
+    printed = code(wanted, None if kind == "default" else own.host, is_exact=own.is_exact)
+    _, said = symbol_of(printed.short_url("https://qr.example.com"), level)
+    url = urlsplit(said)
+    edge = Domains()
+    edge.replace([own])
+    scanned = edge.find_scanned(url.hostname.encode(), url.path.encode())
+    domain_id = DEFAULT_DOMAIN_ID.bytes if kind == "default" else own.id
+    assert url.scheme == "https"
+    assert scanned.key == domain_id + wanted.encode()
