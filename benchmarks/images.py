@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.machine.description import describe_machine
-from control_api.images.design import Design
+from control_api.design import Design
 from control_api.images.drawing import Drawing, draw
 from control_api.images.model import ImageFormat, ShortUrl
 from control_api.images.symbol import draw_symbol

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import segno
 
-from control_api.images.design import MAX_SIDE, MIN_PIXELS, Design, UnusableDesign, require_contrast
+from control_api.design import MAX_SIDE, MIN_PIXELS, Design, UnusableDesign, require_contrast
 from control_api.images.model import ImageFormat, ShortUrl
 from control_api.images.outline import trace_outlines
 from control_api.images.png import encode_png

@@ -6,7 +6,7 @@ A module is a whole number of pixels. What is left of a wanted size goes to the 
 import zlib
 from struct import pack
 
-from control_api.images.design import Rgb
+from control_api.design import Rgb
 from control_api.images.symbol import Modules
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query
 
-from control_api.images.design import MAX_MARGIN, MAX_SCALE, MAX_SIDE, MIN_MARGIN, MIN_SIDE, TRANSPARENT
+from control_api.design import MAX_MARGIN, MAX_SCALE, MAX_SIDE, MIN_MARGIN, MIN_SIDE, TRANSPARENT
 from control_api.images.drawing import Drawing
 from control_api.images.model import PrintedCode
 

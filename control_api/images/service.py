@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from control_api.images.design import UnusableDesign, parse_design
+from control_api.design import UnusableDesign, parse_design
 from control_api.images.drawing import Drawing, draw
 from control_api.images.model import ImageFormat, PrintedCode
 from control_api.images.repository import PrintedCodeRepository

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from control_api.images.design import Rgb
+from control_api.design import Rgb
 from control_api.images.outline import Outline
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from control_api.images.design import Design, UnusableDesign, contrast_between, parse_design, require_contrast
+from control_api.design import Design, UnusableDesign, check_design, contrast_between, parse_design, require_contrast
 from control_api.images.drawing import Drawing
 from control_api.images.media_ranges import find_format
 from control_api.images.model import ImageFormat, PrintedCode, ShortUrl
@@ -71,10 +71,18 @@ def test_size_and_scale_are_not_asked_together():
     ],
     ids=str,
 )
-def test_a_stored_design_with_other_values_is_refused(stored):
-    with pytest.raises(UnusableDesign, match="as it is stored") as refused:
+def test_a_design_with_other_values_is_refused(stored):
+    with pytest.raises(UnusableDesign, match="of the code") as refused:
         parse_design(stored)
     assert refused.value.name == "design"
+
+
+def test_a_design_is_checked_before_it_is_stored():
+    good = {"foreground": "#004488", "frame": "of a later version"}
+    assert check_design(good) is good
+    for bad in ({"foreground": "#eeeeee"}, {"margin": 0}):
+        with pytest.raises(UnusableDesign):
+            check_design(bad)
 
 
 @pytest.mark.parametrize(

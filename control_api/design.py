@@ -1,4 +1,4 @@
-"""How a symbol looks, and what of that a scanner can read.
+"""How a symbol looks, and what of that a scanner can read. What codes store as their `design`, and images go by.
 
 The bounds were found with two decoders, zxing-cpp and OpenCV, on symbols in random colours, blurred, noisy and
 unevenly lit:
@@ -85,7 +85,13 @@ def parse_design(stored: Mapping[str, Any]) -> Design:
     try:
         return msgspec.convert(stored, Design)
     except msgspec.ValidationError as error:
-        raise UnusableDesign("design", f"as it is stored with the code: {error}") from None
+        raise UnusableDesign("design", f"of the code: {error}") from None
+
+
+def check_design(stored: dict[str, Any]) -> dict[str, Any]:
+    """The same, if images can be drawn by it. Raises UnusableDesign."""
+    require_contrast(parse_design(stored))
+    return stored
 
 
 def contrast_between(one: Rgb, other: Rgb) -> float:
