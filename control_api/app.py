@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 import control_api.analytics.endpoints
 import control_api.domains.endpoints
 import control_api.identity.endpoints
+import control_api.images.endpoints
 import control_api.projects.endpoints
 import control_api.qr_codes.admin_endpoints
 import control_api.qr_codes.bulk_endpoints
@@ -24,6 +25,8 @@ from control_api.clock import Clock, utc_now
 from control_api.domains.repository import DomainRepository
 from control_api.domains.service import Domains
 from control_api.identity.wiring import close_identity, wire_identity
+from control_api.images.repository import PrintedCodeRepository
+from control_api.images.service import Images
 from control_api.projects.repository import ProjectRepository
 from control_api.projects.service import Projects
 from control_api.qr_codes.bans import CodeBans
@@ -113,6 +116,7 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         control_api.qr_codes.dry_run_endpoints.router,
         control_api.qr_codes.admin_endpoints.router,
         control_api.qr_codes.history_endpoints.router,
+        control_api.images.endpoints.router,
         control_api.analytics.endpoints.router,
         control_api.domains.endpoints.router,
     ]
@@ -142,6 +146,7 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
         settings.public_url,
     )
     _wire_codes(app, settings, stores, clock)
+    state.images = Images(stores.postgres, PrintedCodeRepository(), settings.public_url)
     state.analytics = Analytics(ScanRepository(stores.clickhouse))
     state.health = Health(
         {"postgres": stores.postgres.ping, "redis": stores.ping_redis, "clickhouse": stores.clickhouse.ping},

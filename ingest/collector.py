@@ -29,7 +29,7 @@ from ingest.loader import Loader
 from ingest.replay import Replayer
 from ingest.visitors import Visitors, utc_day
 from scanhop.spool import SegmentName, SpoolId
-from scanhop.spool.claim import Claim, claim_directories
+from scanhop.spool.claim import Claim, Refusals, claim_directories
 from scanhop.spool.durable_file import sync_directory
 from scanhop.spool.segment import ACKED, BATCH, PARKED, SEALED, UnreadableSegment, list_segments
 from scanhop.stores.errors import StoreError, StoreRejected, StoreUnavailable
@@ -64,6 +64,7 @@ class Collector:
         self._loader = loader
         self._visitors = visitors
         self._claims: dict[SpoolId, Claim] = {}
+        self._refusals_to_claim = Refusals()
         self._store = new_backoff(STORE_CAP_S)
         self._salts = new_backoff(STORE_CAP_S)
         self._clearing = new_backoff(BATCH_CAP_S)
@@ -247,7 +248,7 @@ class Collector:
             segment.unlink(missing_ok=True)
 
     def _claim_more(self) -> None:
-        for claim in claim_directories(self._root, frozenset(self._claims)):
+        for claim in claim_directories(self._root, frozenset(self._claims), self._refusals_to_claim):
             self._claims[claim.spool_id] = claim
 
     def _clear_up(self, claim: Claim) -> None:

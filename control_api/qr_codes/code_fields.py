@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, Field
 
+from control_api.design import check_design
 from control_api.qr_codes.code_words import require_decent
 from control_api.qr_codes.password import MAX_CHARACTERS, parse_password
 from control_api.web.moment import Moment
@@ -81,6 +82,15 @@ StoredObject = Annotated[
     dict[str, Any],
     AfterValidator(_require_storable),
     Field(description=f"Any JSON object of at most {MAX_OBJECT_BYTES} bytes; kept as it is"),
+]
+DesignObject = Annotated[
+    dict[str, Any],
+    AfterValidator(_require_storable),
+    AfterValidator(check_design),
+    Field(
+        description="How images of it look, unless asked for otherwise; what is not known here is kept as it is",
+        examples=[{"foreground": "#004488", "error_correction": "Q"}],
+    ),
 ]
 Reason = Annotated[Line, Field(description="Why; kept in the history", examples=["new menu"])]
 RedirectStatus = Literal[301, 302, 307, 308]

@@ -10,6 +10,7 @@ from control_api.qr_codes.code_fields import (
     Closing,
     CodeType,
     CustomCode,
+    DesignObject,
     Fallback,
     MaxScans,
     Opening,
@@ -52,7 +53,7 @@ class QrCodeWanted(BaseModel):
     max_scans: MaxScans | None = None
     password: Password | None = None
     tags: Tags = []
-    design: StoredObject = {}
+    design: DesignObject = {}
     type_data: StoredObject = {}
 
     def to_model(self) -> NewQrCode:
@@ -75,7 +76,7 @@ class ChangedFields(Partial):
     max_scans: MaxScans | None = absent()
     password: Password | None = absent()
     tags: Tags = absent()
-    design: StoredObject = absent()
+    design: DesignObject = absent()
     type_data: StoredObject = absent()
 
     def to_model(self) -> Change:

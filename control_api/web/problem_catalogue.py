@@ -22,6 +22,7 @@ class ProblemKind(Enum):
     INVITATION_NOT_YOURS = (403, "The invitation is somebody else's")
     NOT_FOUND = (404, "There is no such thing")
     METHOD_NOT_ALLOWED = (405, "The method is not allowed here")
+    NOT_ACCEPTABLE = (406, "None of the accepted formats can be answered")
     EMAIL_TAKEN = (409, "The e-mail address is taken")
     SHORT_CODE_TAKEN = (409, "The short code is taken")
     CODE_BANNED = (409, "The QR code is banned")
@@ -42,6 +43,7 @@ class ProblemKind(Enum):
     INTERNAL_ERROR = (500, "Something went wrong on our side")
     STORE_UNAVAILABLE = (503, "A store is unavailable")
     PROVIDER_UNAVAILABLE = (503, "The sign-in provider is unavailable")
+    IMAGES_BUSY = (503, "Too many images are being drawn")
 
     def __init__(self, status: int, title: str) -> None:
         self.status = status

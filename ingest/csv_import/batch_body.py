@@ -7,8 +7,9 @@ from isal.isal_zlib import crc32
 
 from ingest.csv_import.row_store import StoredScan
 from ingest.frozen_batch import FORMAT, INSERT_SETTINGS, BatchHeader
-from ingest.native_format import Column, bools, encode_block, int64s, strings, uint64s, uuids
+from ingest.native_format import Column, bools, encode_block, int64s, strings, texts, uint64s, uuids
 from ingest.visitors import NO_VISITOR
+from scanhop.client_facts.bots import list_version
 from scanhop.wire.scan_record import Outcome
 
 TABLE = "qr_scan_events"
@@ -62,6 +63,7 @@ def _columns(batch_id: UUID, scans: Sequence[StoredScan], received_at_ms: int) -
         Column("scanned_at", _DATETIME, int64s([scan.scanned_at_ms for scan in scans])),
         Column("received_at", _DATETIME, int64s([received_at_ms]) * len(scans)),
         Column("is_bot", "Bool", bools([bool(scan.facts.bot_reason) for scan in scans])),
+        Column("bot_list_version", "String", texts([list_version()]) * len(scans)),
         Column("visitor", "UInt64", uint64s([NO_VISITOR]) * len(scans)),
         *(Column(name, "String", strings([getattr(scan.facts, name).encode() for scan in scans])) for name in _TEXTS),
     ]

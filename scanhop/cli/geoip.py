@@ -8,13 +8,17 @@ folder. Sizes are bounded. An address may hold a user and a password; they are s
 they nor its query are ever shown.
 """
 
+import fcntl
 import gzip
 import os
 import re
+import shutil
 import tarfile
 import tempfile
 import zlib
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol, cast
@@ -31,6 +35,7 @@ from scanhop.spool.durable_file import sync_directory
 MAX_BYTES = 2 << 30  # of what is downloaded, and of all that is unpacked
 TIMEOUT_S = 30.0
 _CHUNK = 1 << 16
+_UNFINISHED = ".geoip-"
 _GZIP = b"\x1f\x8b"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.mmdb")
 
@@ -76,7 +81,7 @@ def _reason(error: Exception) -> str:
 def _fetch(url: str, path: Path) -> str:
     folder = path if path.is_dir() else path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".geoip-", dir=folder) as name:
+    with _cleared(folder), tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as name:
         download, database = Path(name, "download"), Path(name, "database")
         _download(url, download)
         found = _unpack(download, database) or _name_in(url)
@@ -84,6 +89,22 @@ def _fetch(url: str, path: Path) -> str:
         target = path / found if path.is_dir() else path
         _put_in_place(database, target)
     return f"{target}: {description}"
+
+
+@contextmanager
+def _cleared(folder: Path) -> Iterator[None]:
+    """Without what killed runs left in it. A run holds a lock on the folder, so that no other takes it for dead."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # another is at work; or a file system without such locks
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in folder.glob(f"{_UNFINISHED}*"):
+                shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _download(url: str, target: Path) -> None:

@@ -1,5 +1,8 @@
 """Where an address is, by a database in the MMDB format: MaxMind's shape, or the flat one of the free databases.
 
+The C reader of maxminddb gives a record. What MaxMind's means, `geoip2`'s models say; its own reader is not used, for
+it refuses databases by their type. A model costs 5 us, which is spent once for each network that is remembered.
+
 The path is a file, or a folder of files `*.mmdb`: free databases come as one file for each version of IP. Of several
 for one version the first by name is read. The files are mapped into memory and opened again when they change, which
 is looked for once a second: replace a file by renaming another over it, never by writing into it.
@@ -8,14 +11,16 @@ No path: every place is unknown. No file, or one that is broken: the same, and o
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_ntop
+from typing import Any
 
 import maxminddb
 import msgspec
+from geoip2.models import City
 
 from scanhop.client_facts.client_address import Address
 from scanhop.telemetry.logs import get_logger
@@ -24,6 +29,7 @@ CACHED_PLACES = 20_000
 CHECK_EVERY_S = 1.0
 MAX_NAME_LENGTH = 100
 TRIED_RECORDS = 1000
+_LOCALES = ("en",)
 _FAMILIES = {4: AF_INET, 16: AF_INET6}
 _BYTES = {4: 4, 6: 16}
 
@@ -152,14 +158,30 @@ def describe_database(file: Path) -> str:
 
 def place_of(record: object) -> Place:
     """A record of either shape; whatever it lacks, or says in another way, is unknown."""
-    if not isinstance(record, Mapping):
+    if not isinstance(record, dict):
         return NOWHERE
     if "country_code" in record:
         return Place(_text(record["country_code"]).upper(), _text(record.get("state1")), _text(record.get("city")))
-    subdivisions = record.get("subdivisions")
-    region = subdivisions[0] if isinstance(subdivisions, list) and subdivisions else None
-    country = _part(record.get("country"), "iso_code")
-    return Place(country.upper(), _name(region) or _part(region, "iso_code"), _name(record.get("city")))
+    return _place_of_maxmind(record)
+
+
+def _place_of_maxmind(record: dict[str, Any]) -> Place:
+    """Of a record of a City or Enterprise database, or of a Country database, which has no city.
+
+    The region is the largest subdivision, by its code where it has no English name. The models take what they are
+    given: a record in no shape of MaxMind's shows as a TypeError or AttributeError, or as a value of another type.
+    """
+    parts = {name: record.get(name) for name in ("country", "subdivisions", "city")}
+    try:
+        found = City(_LOCALES, **parts)
+        region = found.subdivisions[0] if found.subdivisions else None
+        return Place(
+            _text(found.country.iso_code).upper(),
+            (_text(region.name) or _text(region.iso_code)) if region else "",
+            _text(found.city.name),
+        )
+    except (TypeError, AttributeError):
+        return NOWHERE
 
 
 def _by_size(networks: tuple[int, dict[int, Place]]) -> int:
@@ -185,15 +207,6 @@ def _open_databases(files: list[Path]) -> dict[int, maxminddb.Reader]:
     if 16 in by_length:
         by_length.setdefault(4, by_length[16])
     return by_length
-
-
-def _name(part: object) -> str:
-    names = part.get("names") if isinstance(part, Mapping) else None
-    return _part(names, "en")
-
-
-def _part(part: object, key: str) -> str:
-    return _text(part.get(key)) if isinstance(part, Mapping) else ""
 
 
 def _text(value: object) -> str:

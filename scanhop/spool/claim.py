@@ -91,10 +91,28 @@ class Claim:
             return False
 
 
-def claim_directories(root: Path, held: frozenset[SpoolId]) -> list[Claim]:
-    """Claim every directory that nobody holds, beside those in `held`."""
+class Refusals:
+    """Which directories cannot be claimed, and why, so that it is said once and not at every look."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[SpoolId, str] = {}
+
+    def record_refusal(self, spool_id: SpoolId, reason: str) -> None:
+        if self._reasons.get(spool_id) != reason:
+            self._reasons[spool_id] = reason
+            _log.error("spool_not_claimed", spool_id=str(spool_id), error=reason)
+
+    def record_end(self, spool_id: SpoolId) -> None:
+        """The directory can be claimed, by whomever, or is gone."""
+        if self._reasons.pop(spool_id, None) is not None:
+            _log.info("spool_not_refused_any_more", spool_id=str(spool_id))
+
+
+def claim_directories(root: Path, held: frozenset[SpoolId], refusals: Refusals | None = None) -> list[Claim]:
+    """Claim every directory that nobody holds, beside those in `held`. Who looks often keeps the `refusals`."""
+    said = Refusals() if refusals is None else refusals
     wanted = (spool_id for spool_id in list_spools(root) if spool_id not in held)
-    return [claim for spool_id in wanted if (claim := _try_claim(root, spool_id)) is not None]
+    return [claim for spool_id in wanted if (claim := _try_claim(root, spool_id, said)) is not None]
 
 
 def list_spools(root: Path) -> list[SpoolId]:
@@ -106,14 +124,16 @@ def list_spools(root: Path) -> list[SpoolId]:
     return sorted(SpoolId(UUID(name)) for name in names if _is_uuid(name))
 
 
-def _try_claim(root: Path, spool_id: SpoolId) -> Claim | None:
+def _try_claim(root: Path, spool_id: SpoolId, refusals: Refusals) -> Claim | None:
     try:
         fd = os.open(root / str(spool_id) / READER_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    except FileNotFoundError:
-        return None  # another process has just removed it
-    except OSError as error:
-        _log.error("spool_not_claimed", spool_id=str(spool_id), error=str(error))
+    except FileNotFoundError:  # another process has just removed it
+        refusals.record_end(spool_id)
         return None
+    except OSError as error:
+        refusals.record_refusal(spool_id, str(error))
+        return None
+    refusals.record_end(spool_id)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         is_current = os.fstat(fd).st_nlink > 0

@@ -20,6 +20,7 @@ from scanhop.cli.doctor import examine
 from scanhop.cli.geoip import FetchFailed, fetch_geoip
 from scanhop.client_facts.geo import GeoReader, Place
 from scanhop.settings import Settings
+from tests.product import eventually
 from tests.unit.client_facts.mmdb import flat, maxmind, write_mmdb
 
 VIENNA = Place("AT", "Vienna", "Vienna")
@@ -27,14 +28,26 @@ BERLIN = Place("DE", "Berlin", "Berlin")
 SOMEWHERE = ipaddress.ip_address("192.0.2.7")
 
 
+FETCH = """
+import sys
+from pathlib import Path
+from scanhop.cli.geoip import fetch_geoip
+fetch_geoip(sys.argv[1], Path(sys.argv[2]))
+"""
+
+
 class Shelf:
-    """Serves `body` at every path, as `status` and `headers` say; `asked` holds the requests' headers by path."""
+    """Serves `body` at every path, as `status` and `headers` say, at /slow once it `may_end`.
+
+    `asked` holds the requests' headers by path.
+    """
 
     def __init__(self) -> None:
         self.body = b""
         self.status = 200
         self.headers: dict[str, str] = {}
         self.asked: dict[str, dict[str, str]] = {}
+        self.may_end = threading.Event()
         shelf = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -47,7 +60,10 @@ class Shelf:
                 for name, value in ({"Content-Length": str(len(shelf.body))} | shelf.headers).items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(shelf.body)
+                self.wfile.write(shelf.body[:100])
+                if self.path == "/slow":
+                    shelf.may_end.wait(30)
+                self.wfile.write(shelf.body[100:])
 
             def log_message(self, *_: object) -> None: ...
 
@@ -243,6 +259,24 @@ def test_a_disk_that_refuses_is_told(shelf, path, vienna, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", refuse)
     refused(shelf.url, path, "No space left on device")
+
+
+def test_what_a_killed_run_left_is_cleared_away_and_what_a_living_one_has_is_not(shelf, path, vienna):
+    shelf.body = vienna
+
+    def unfinished() -> list[Path]:
+        return list(path.parent.glob(".geoip-*/download"))
+
+    argv = [sys.executable, "-c", FETCH, f"http://{shelf.host}/slow", str(path)]
+    with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as slow:
+        eventually(lambda: bool(unfinished()))
+        fetch_geoip(shelf.url, path)
+        assert unfinished()
+        slow.kill()
+    shelf.may_end.set()
+    assert unfinished()
+    fetch_geoip(shelf.url, path)
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
 def run(cwd: Path, **env: str) -> "subprocess.CompletedProcess[str]":

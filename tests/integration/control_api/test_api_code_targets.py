@@ -97,7 +97,7 @@ async def test_design_and_type_data_are_kept_and_bounded(api, account):
     assert (code["design"], code["type_data"]) == (design, {"a": [1, 2.5, "x"]})
     changed = (await api.change_code(account, code, design={})).json()
     assert (changed["design"], changed["type_data"]) == ({}, code["type_data"])
-    for bad in ([], "x", None, {"a": "x" * 17_000}, {"a": "\x00"}, {"\x00": 1}):
+    for bad in ([], "x", None, {"a": "x" * 17_000}, {"a": "\x00"}, {"\x00": 1}, {"foreground": "#cccccc"}):
         assert bad_names(await api.change_code(account, code, design=bad)) == {"design"}
 
 

@@ -21,6 +21,7 @@ from ingest.csv_import.importer import DIRECTORY, Summary
 from ingest.csv_import.plan import Reading
 from ingest.csv_import.process import WhoseCodes, import_scans
 from ingest.loader import Loader
+from scanhop.client_facts.bots import list_version
 from scanhop.rollups.day_range import DayRange
 from scanhop.rollups.reconciliation import Reconciliation
 from scanhop.rollups.statements import Statements
@@ -113,12 +114,14 @@ async def test_a_row_becomes_a_scan_with_everything_it_says(do_import, write, wa
     summary = await do_import(path)
     assert (summary.read, summary.imported, summary.known, summary.rejected) == (1, 1, 0, 0)
     assert warehouse.run(
-        "SELECT workspace_id, qr_id, short_code, toString(scanned_at), outcome, is_bot, ip, country, region, city, "
-        "language, device_type, os, browser, length(user_agent), referer, visitor = 0 FROM qr_scan_events"
+        "SELECT workspace_id, qr_id, short_code, toString(scanned_at), outcome, is_bot, bot_list_version, ip, "
+        "country, region, city, language, device_type, os, browser, length(user_agent), referer, visitor = 0 "
+        "FROM qr_scan_events"
     ) == [
         [
             *(str(workspace["workspace_id"]), str(codes[0]), "menu", "2026-03-10 08:00:00.500", "redirect", False),
-            *("2001:db8::", "AT", "Tirol", "Wörgl", "de", "tablet", "iOS", "Safari", 1024, "https://e.org/", 1),
+            *(list_version(), "2001:db8::", "AT", "Tirol", "Wörgl", "de", "tablet", "iOS", "Safari", 1024),
+            *("https://e.org/", 1),
         ]
     ]
 

@@ -3,10 +3,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from geoip2.models import City
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from scanhop.client_facts import geo
 from scanhop.client_facts.geo import CACHED_PLACES, CHECK_EVERY_S, NOWHERE, GeoReader, Place, place_of
 from tests.unit.client_facts.mmdb import Records, flat, maxmind, write_mmdb
 
@@ -231,11 +233,52 @@ def test_a_mended_file_is_read_again(path, tmp_path, clock):
         ({"country": {"iso_code": "AT"}, "subdivisions": [{"iso_code": "9"}]}, Place("AT", "9")),
         ({"country": "AT", "subdivisions": [], "city": {"names": {"de": "Wien"}}}, NOWHERE),
         ({"country": {"iso_code": 7}, "subdivisions": {"0": 1}, "city": {"names": ["Wien"]}}, NOWHERE),
+        ({"country": {"iso_code": "AT"}, "city": "Vienna"}, NOWHERE),
+        ({"country": {"iso_code": "AT"}, "a_field": "of later years"}, Place("AT")),
         ({"country_code": "AT", "city": "x" * 1000}, Place("AT", "", "x" * 100)),
     ],
 )
 def test_what_a_record_lacks_is_unknown(record, found):
     assert place_of(record) == found
+
+
+def test_all_that_a_city_database_of_maxmind_says_is_understood(path):
+    """A record as GeoLite2-City has them."""
+
+    def names(english: str) -> dict[str, str]:
+        return {"de": f"{english} (de)", "en": english, "zh-CN": "\u4e2d"}
+
+    record: dict[str, object] = {
+        "city": {"geoname_id": 2655045, "names": names("Boxford")},
+        "continent": {"code": "EU", "geoname_id": 6255148, "names": names("Europe")},
+        "country": {"geoname_id": 2635167, "iso_code": "GB", "names": names("United Kingdom")},
+        "location": {"accuracy_radius": 100, "latitude": 51.75, "longitude": -1.25, "time_zone": "Europe/London"},
+        "postal": {"code": "OX1"},
+        "registered_country": {"geoname_id": 3017382, "iso_code": "FR", "names": names("France")},
+        "subdivisions": [
+            {"geoname_id": 6269131, "iso_code": "ENG", "names": names("England")},
+            {"geoname_id": 3333217, "iso_code": "WBK", "names": names("West Berkshire")},
+        ],
+        "traits": {"is_anycast": True},
+    }
+    reader = GeoReader(write_mmdb(path, {"192.0.2.0/24": record}))
+    assert place(reader, SOMEWHERE) == Place("GB", "England", "Boxford")
+
+
+def test_a_country_database_of_maxmind_tells_the_country(path):
+    record: dict[str, object] = {
+        "country": {"iso_code": "AT", "is_in_european_union": True, "names": {"en": "Austria"}},
+        "registered_country": {"iso_code": "DE", "names": {"en": "Germany"}},
+    }
+    assert place(GeoReader(write_mmdb(path, {"192.0.2.0/24": record})), SOMEWHERE) == Place("AT")
+
+
+def test_a_record_is_made_sense_of_once_for_each_network(path, monkeypatch):
+    made = []
+    monkeypatch.setattr(geo, "City", lambda *given, **parts: made.append(1) or City(*given, **parts))
+    reader = GeoReader(write_mmdb(path, {"192.0.2.0/24": maxmind("AT", "Vienna", "Vienna")}))
+    reader.read_many([bytes((192, 0, 2, last)) for last in range(256)] * 3)
+    assert len(made) == 1
 
 
 parts = st.recursive(

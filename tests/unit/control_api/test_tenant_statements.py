@@ -57,6 +57,7 @@ def test_the_files_are_found():
         "audit",
         "domains",
         "identity",
+        "images",
         "projects",
         "qr_codes",
     }

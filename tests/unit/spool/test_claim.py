@@ -8,9 +8,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from scanhop.spool import SegmentName, SpoolId
-from scanhop.spool.claim import Claim, claim_directories, list_spools
+from scanhop.spool.claim import Claim, Refusals, claim_directories, list_spools
 from scanhop.spool.durable_file import UNFINISHED
 from scanhop.spool.segment import ACKED, BATCH, DAMAGED, OPEN, PARKED, READER_LOCK, REJECTED, SEALED, WRITER_LOCK
 from tests.unit.spool.conftest import NOON
@@ -288,6 +289,25 @@ def test_a_directory_that_cannot_be_claimed_holds_up_no_other(open_writer, spool
     assert [claim.spool_id for claim in claims] == [second, first]
     for claim in claims:
         claim.release()
+
+
+def test_a_directory_that_cannot_be_claimed_is_told_once_for_each_reason(writer, spool_root, monkeypatch):
+    refusals, os_open, reasons = Refusals(), os.open, [errno.EACCES, errno.EACCES, errno.EIO, errno.EIO, 0, errno.EIO]
+
+    def open_by_the_reason(path: Path, *arguments: int) -> int:
+        return refuse(reason)() if reason else os_open(path, *arguments)
+
+    told = []
+    for reason in reasons:
+        with monkeypatch.context() as patch, capture_logs() as lines:
+            patch.setattr(os, "open", open_by_the_reason)
+            claims = claim_directories(spool_root, NOTHING_HELD, refusals)
+        assert len(claims) == (not reason)
+        for claim in claims:
+            claim.release()
+        told.append([line["event"] for line in lines])
+    refused, again = ["spool_not_claimed"], ["spool_not_refused_any_more"]
+    assert told == [refused, [], refused, [], again, refused]
 
 
 def test_a_segment_that_the_disk_does_not_let_be_sealed_holds_up_no_other(writer, spool_root, monkeypatch):
