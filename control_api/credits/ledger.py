@@ -54,7 +54,8 @@ class Ledger:
 
     @asynccontextmanager
     async def crowd_kept_off(self, workspace_id: UUID) -> AsyncIterator[None]:
-        """Before a connection is taken for a wallet. Who has one already must not wait for those who wait for one."""
+        """Around a transaction that does more than debit the wallet, before its connection is taken. Who has one
+        already must not wait for those who wait for one."""
         async with nullcontext() if self._postgres.is_joined else self._gate.pass_through(workspace_id):
             yield
 
@@ -64,10 +65,9 @@ class Ledger:
         """`kind`: grant, purchase or adjustment; a purchased lot is burnt after granted ones."""
         now, terms = self._clock(), terms or LotTerms()
         source = "purchased" if kind is EntryKind.PURCHASE else "granted"
-        async with self.crowd_kept_off(workspace_id):
-            return await self._store.credit(
-                workspace_id, now, new_id(now), kind, amount, source, terms.priority, terms.expires_at, facts
-            )
+        return await self._store.credit(
+            workspace_id, now, new_id(now), kind, amount, source, terms.priority, terms.expires_at, facts
+        )
 
     async def debit(
         self, workspace_id: UUID, kind: EntryKind, amount: int, facts: Facts, *, partly: bool = False
@@ -75,41 +75,32 @@ class Ledger:
         """INSUFFICIENT takes nothing; with `partly` what there is is taken and the rest is the shortfall, and NOTHING
         says that there was nothing: then there is no entry, and the key stays free."""
         now = self._clock()
-        async with self.crowd_kept_off(workspace_id):
-            return await self._store.debit(workspace_id, now, new_id(now), kind, amount, facts, partly=partly)
+        return await self._store.debit(workspace_id, now, new_id(now), kind, amount, facts, partly=partly)
 
     async def reserve(self, workspace_id: UUID, amount: int, facts: Facts, hold: timedelta = DEFAULT_HOLD) -> Result:
         """The result's id is what `settle` and `release` take; what is not ended within `hold` is given back."""
         now = self._clock()
-        async with self.crowd_kept_off(workspace_id):
-            return await self._store.reserve(workspace_id, now, new_id(now), amount, now + hold, facts)
+        return await self._store.reserve(workspace_id, now, new_id(now), amount, now + hold, facts)
 
     async def settle(self, workspace_id: UUID, reservation_id: UUID, amount: int, units: int | None = None) -> Result:
         """`amount` may be less than was reserved, 0 too, or more: then what is available is taken beyond it, and what
         is not there is the shortfall. After a time-out nothing is held any more, and what is available is taken."""
         now = self._clock()
-        async with self.crowd_kept_off(workspace_id):
-            return await self._store.settle(workspace_id, now, new_id(now), reservation_id, amount, units, {})
+        return await self._store.settle(workspace_id, now, new_id(now), reservation_id, amount, units, {})
 
     async def release(self, workspace_id: UUID, reservation_id: UUID) -> Result:
-        async with self.crowd_kept_off(workspace_id):
-            return await self._store.release(workspace_id, self._clock(), reservation_id)
+        return await self._store.release(workspace_id, self._clock(), reservation_id)
 
     async def refund(self, workspace_id: UUID, entry_id: UUID, amount: int | None, facts: Facts) -> Result:
         """Of usage or of a deduction; None: all that was not given back yet. EXCESSIVE says in `shortfall` how much
         that is. Credits whose lot has expired come back in a new lot that lasts REFUND_GRACE."""
         now = self._clock()
-        async with self.crowd_kept_off(workspace_id):
-            return await self._store.refund(
-                workspace_id, now, new_id(now), entry_id, amount, now + REFUND_GRACE, facts
-            )
+        return await self._store.refund(workspace_id, now, new_id(now), entry_id, amount, now + REFUND_GRACE, facts)
 
     async def use_tokens(self, workspace_id: UUID, *said: object) -> Result:
         """As LedgerStore.use_tokens."""
         now = self._clock()
-        async with self.crowd_kept_off(workspace_id):
-            return await self._store.use_tokens(workspace_id, now, new_id(now), *said)
+        return await self._store.use_tokens(workspace_id, now, new_id(now), *said)
 
     async def tidy(self, workspace_id: UUID) -> None:
-        async with self.crowd_kept_off(workspace_id):
-            await self._store.tidy(workspace_id, self._clock())
+        await self._store.tidy(workspace_id, self._clock())

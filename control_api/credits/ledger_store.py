@@ -1,11 +1,15 @@
 """The functions of the schema that write the ledger: one statement, one round trip each.
 
-A statement that Postgres gave up in favour of another (serialization failure, deadlock) has had no effect and is sent
-again, TRIES times in all; then it is StoreUnavailable, never an answer about credits.
+Outside of a transaction the calls for one wallet queue up, and those that wait go together (`wallet_queue`). What
+Postgres gave up in favour of another (serialization failure, deadlock) has had no effect and is sent again, TRIES
+times in all; then it is StoreUnavailable, never an answer about credits. Within a transaction that is open already it
+cannot be sent again: StoreUnavailable at once.
 """
 
 import asyncio
 import random
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +17,7 @@ from uuid import UUID
 import asyncpg
 
 from control_api.credits.model import Facts, Outcome, Result
+from control_api.credits.wallet_queue import WalletQueue
 from scanhop.stores.errors import StoreUnavailable
 from scanhop.stores.postgres import Connection, Postgres
 from scanhop.stores.sql import load_queries
@@ -28,6 +33,7 @@ class LedgerStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._sql = load_queries("control_api.credits", "ledger.sql")
+        self._queue = WalletQueue(self._run)
 
     async def credit(  # noqa: PLR0913 - the columns
         self,
@@ -41,8 +47,8 @@ class LedgerStore:
         expires_at: datetime | None,
         facts: Facts,
     ) -> Result:
-        said = (workspace_id, now, entry_id, kind, amount, source, priority, expires_at, *_columns(facts))
-        return await self._call("credit", *said)
+        said = (now, entry_id, kind, amount, source, priority, expires_at, *_columns(facts))
+        return await self._call("credit", workspace_id, *said)
 
     async def debit(  # noqa: PLR0913 - the columns
         self,
@@ -87,8 +93,8 @@ class LedgerStore:
         expires_at: datetime,
         facts: Facts,
     ) -> Result:
-        said = (workspace_id, now, refund_id, entry_id, amount, expires_at, *_columns(facts))
-        return await self._call("refund", *said)
+        said = (now, refund_id, entry_id, amount, expires_at, *_columns(facts))
+        return await self._call("refund", workspace_id, *said)
 
     async def use_tokens(self, workspace_id: UUID, now: datetime, entry_id: UUID, *said: object) -> Result:
         """`said`: request id, model, prompt and completion tokens, cost, metadata, price, its version, actor."""
@@ -96,34 +102,40 @@ class LedgerStore:
 
     async def tidy(self, workspace_id: UUID, now: datetime) -> None:
         """Whatever has run out by now."""
-        async with self._postgres.connection() as connection:
-            await self._send(connection, self._sql["tidy"], workspace_id, now)
+        await self._fetch("tidy", workspace_id, now)
 
-    async def _call(self, name: str, *arguments: object) -> Result:
-        async with self._postgres.connection() as connection:
-            row = await self._send(connection, self._sql[name], *arguments)
-        outcome, *rest = row
+    async def _call(self, name: str, workspace_id: UUID, *arguments: object) -> Result:
+        outcome, *rest = await self._fetch(name, workspace_id, *arguments)
         return Result(Outcome(outcome), *rest)
 
-    async def _send(self, connection: Connection, statement: str, *arguments: object) -> Any:
-        """In a transaction that is open already, in a savepoint: what is given up takes nothing else with it."""
-        pause_s = FIRST_PAUSE_S
-        for _ in range(TRIES - 1):
+    async def _fetch(self, name: str, workspace_id: UUID, *arguments: object) -> Any:
+        if not self._postgres.is_joined:
+            return await self._queue.call(workspace_id, name, (workspace_id, *arguments))
+        async with self._postgres.connection() as connection:
             try:
-                return await self._send_once(connection, statement, *arguments)
-            except GIVEN_UP:
+                return await connection.fetchrow(self._sql[name], workspace_id, *arguments)
+            except GIVEN_UP as error:
+                raise StoreUnavailable(f"postgres: {error}") from error
+
+    async def _run(self, name: str, calls: Sequence[Sequence[object]]) -> Sequence[Any]:
+        """All of them in one transaction, or none."""
+        pause_s = FIRST_PAUSE_S
+        async with self._postgres.connection() as connection:
+            for _ in range(TRIES - 1):
+                with suppress(*GIVEN_UP):
+                    return await _send(connection, self._sql[name], calls)
                 await asyncio.sleep(pause_s * (0.5 + random.random()))  # noqa: S311 - no secret
                 pause_s *= 2
-        try:
-            return await self._send_once(connection, statement, *arguments)
-        except GIVEN_UP as error:
-            raise StoreUnavailable(f"postgres: {error}") from error
+            try:
+                return await _send(connection, self._sql[name], calls)
+            except GIVEN_UP as error:
+                raise StoreUnavailable(f"postgres: {error}") from error
 
-    async def _send_once(self, connection: Connection, statement: str, *arguments: object) -> Any:
-        if not connection.is_in_transaction():
-            return await connection.fetchrow(statement, *arguments)
-        async with connection.transaction():
-            return await connection.fetchrow(statement, *arguments)
+
+async def _send(connection: Connection, statement: str, calls: Sequence[Sequence[object]]) -> Sequence[Any]:
+    if len(calls) == 1:
+        return [await connection.fetchrow(statement, *calls[0])]
+    return await connection.fetchmany(statement, calls)
 
 
 def _columns(facts: Facts) -> tuple[object, ...]:

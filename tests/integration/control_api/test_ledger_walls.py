@@ -73,17 +73,18 @@ async def test_serialization_failures_are_tried_again_and_are_never_insufficient
     database = postgres_dsn.rpartition("/")[2]
     await execute(postgres_dsn, f"ALTER DATABASE {database} SET default_transaction_isolation = 'repeatable read'")
     postgres = Postgres(postgres_dsn, max_connections=6, command_timeout_s=10)
-    ledger, workspace = Ledger(postgres, lambda: NOW, WalletGate(at_once=2)), uuid4()
+    ledger, workspace = Ledger(postgres, lambda: NOW), uuid4()
     await credit(ledger, workspace, 100)
-    results = await asyncio.gather(*(debit(ledger, workspace, 5) for _ in range(24)))
+    other = Ledger(postgres, lambda: NOW)  # as if of another process
+    results = await asyncio.gather(*(debit(each, workspace, 5) for each in (ledger, other) for _ in range(12)))
     assert sorted(each.outcome for each in results) == [Outcome.DONE] * 20 + [Outcome.INSUFFICIENT] * 4
     assert (await LedgerProof(postgres).examine()).agrees
     await postgres.close()
 
 
 async def test_a_crowd_at_one_wallet_leaves_connections_to_the_others(postgres_dsn, ledger):
-    """The wallet is locked by somebody: whoever waits for it holds three of the four connections."""
-    few = Postgres(postgres_dsn, max_connections=4, command_timeout_s=10)
+    """The wallet is locked by somebody: whoever waits for it holds one of the two connections."""
+    few = Postgres(postgres_dsn, max_connections=2, command_timeout_s=10)
     crowd, hot, quiet = Ledger(few, lambda: NOW), uuid4(), uuid4()
     await credit(ledger, hot, 1000)
     await credit(ledger, quiet, 10)
@@ -98,6 +99,33 @@ async def test_a_crowd_at_one_wallet_leaves_connections_to_the_others(postgres_d
     await asyncio.gather(*waiting)
     await blocker.close()
     await few.close()
+
+
+async def test_a_call_that_postgres_refuses_takes_none_of_its_batch_along(ledger, postgres):
+    """Among those that wait together one would overflow the balance."""
+    workspace = uuid4()
+    await credit(ledger, workspace, 100)
+    huge = [ledger.credit(workspace, EntryKind.GRANT, (1 << 63) - 1, FACTS)]
+    small = [ledger.credit(workspace, EntryKind.GRANT, 1, FACTS) for _ in range(5)]
+    results = await asyncio.gather(*small[:3], *huge, *small[3:], return_exceptions=True)
+    assert isinstance(results.pop(3), asyncpg.DataError)
+    assert [each.outcome for each in results] == [Outcome.DONE] * 5
+    assert (await debit(ledger, workspace, 105)).outcome is Outcome.DONE
+    assert (await LedgerProof(postgres).examine()).agrees
+
+
+async def test_a_wallet_that_is_locked_for_too_long_is_a_store_in_trouble(postgres_dsn, postgres, monkeypatch):
+    monkeypatch.setattr("control_api.credits.wallet_queue.WAIT_S", 0.2)
+    ledger, workspace = Ledger(postgres, lambda: NOW), uuid4()
+    await credit(ledger, workspace, 10)
+    blocker = await asyncpg.connect(postgres_dsn)
+    async with blocker.transaction():
+        await blocker.execute("SELECT FROM wallets WHERE workspace_id = $1 FOR UPDATE", workspace)
+        with pytest.raises(StoreUnavailable):
+            await debit(ledger, workspace, 1, key="k")
+    await blocker.close()
+    later = await debit(ledger, workspace, 1, key="k")
+    assert (later.outcome, later.balance) == (Outcome.REPLAYED, 9)
 
 
 async def test_a_gate_that_nobody_leaves_is_a_store_in_trouble():
