@@ -8,7 +8,15 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from control_api.credits.ledger import Ledger, LotTerms
 from control_api.credits.model import REFUND_GRACE, EntryKind, Facts
@@ -17,7 +25,7 @@ from scanhop.stores.postgres import Postgres
 from tests.ledger_model import LedgerModel
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
-AMOUNTS = st.integers(1, 40)
+AMOUNTS = st.integers(1, 12)
 KEYS = st.none() | st.sampled_from(["a", "b", "c"])
 LOTS = """
     SELECT seq, remaining, held FROM credit_lots WHERE workspace_id = $1 ORDER BY seq
@@ -64,6 +72,7 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.workspace = uuid4()
         self.ledger = self.wallets.ledger()
+        self.others = [self.wallets.ledger() for _ in range(2)]  # as if of other processes
         self.model = LedgerModel(REFUND_GRACE / timedelta(days=1))
         self.days = 0
         self.ids = {}
@@ -80,6 +89,19 @@ class LedgerMachine(RuleBasedStateMachine):
         self.days += days
         self.wallets.now = START + timedelta(days=self.days)
 
+    @initialize(soon=AMOUNTS, late=AMOUNTS, bought=AMOUNTS)
+    def open_wallet(self, soon, late, bought):
+        """Lots to choose from: few examples would come to have them otherwise."""
+        self.credit(EntryKind.PURCHASE, bought, 100, 5, None)
+        self.credit(EntryKind.GRANT, late, 100, 5, None)
+        self.credit(EntryKind.GRANT, soon, 100, 1, None)
+
+    def credit(self, kind, amount, priority, lasts, key):
+        ends = None if lasts is None else self.wallets.now + timedelta(days=lasts)
+        real = self.do(self.ledger.credit(self.workspace, kind, amount, self.facts(key), LotTerms(priority, ends)))
+        ends = self.model.FOREVER if lasts is None else self.days + lasts
+        assert told(real) == self.model.credit(self.days, kind.value, amount, priority, ends, key)
+
     @rule(
         kind=st.sampled_from([EntryKind.GRANT, EntryKind.PURCHASE]),
         amount=AMOUNTS,
@@ -87,12 +109,8 @@ class LedgerMachine(RuleBasedStateMachine):
         lasts=st.none() | st.sampled_from([1, 2, 5]),
         key=KEYS,
     )
-    def credit(self, kind, amount, priority, lasts, key):
-        ends = None if lasts is None else self.wallets.now + timedelta(days=lasts)
-        terms = LotTerms(priority, ends)
-        real = self.do(self.ledger.credit(self.workspace, kind, amount, self.facts(key), terms))
-        ends = self.model.FOREVER if lasts is None else self.days + lasts
-        assert told(real) == self.model.credit(self.days, kind.value, amount, priority, ends, key)
+    def credits_come(self, kind, amount, priority, lasts, key):
+        self.credit(kind, amount, priority, lasts, key)
 
     @rule(target=usages, amount=AMOUNTS, partly=st.booleans(), key=KEYS)
     def debit(self, amount, partly, key):
@@ -102,14 +120,16 @@ class LedgerMachine(RuleBasedStateMachine):
         if real.outcome == "done":
             self.ids[len(self.model.entries) - 1] = real.id
             return len(self.model.entries) - 1
-        return None
+        return multiple()
 
     @rule(count=st.integers(2, 6))
     def debit_at_once(self, count):
         """In some order: what is taken depends on it, that the wallet is not overdrawn does not."""
 
         async def debit_all():
-            debits = (self.ledger.debit(self.workspace, EntryKind.USAGE, 7, self.facts()) for _ in range(count))
+            debits = (
+                each.debit(self.workspace, EntryKind.USAGE, 7, self.facts()) for each in (self.others * 3)[:count]
+            )
             return await asyncio.gather(*debits)
 
         real = sorted(told(each) for each in self.do(debit_all()))
@@ -118,7 +138,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(key=KEYS.filter(bool), amount=AMOUNTS)
     def the_same_key_at_once(self, key, amount):
         async def debit_twice():
-            debits = (self.ledger.debit(self.workspace, EntryKind.USAGE, amount, self.facts(key)) for _ in range(3))
+            debits = (
+                each.debit(self.workspace, EntryKind.USAGE, amount, self.facts(key))
+                for each in (self.ledger, *self.others)
+            )
             return await asyncio.gather(*debits)
 
         real = sorted(told(each) for each in self.do(debit_twice()))
@@ -133,25 +156,22 @@ class LedgerMachine(RuleBasedStateMachine):
         if real.outcome == "done":
             self.ids[name] = real.id
             return name
-        return None
+        return multiple()
 
     @rule(name=reservations, amount=st.integers(0, 50))
     def settle(self, name, amount):
-        if name is not None:
-            real = self.do(self.ledger.settle(self.workspace, self.ids[name], amount))
-            assert told(real) == self.model.settle(self.days, name, amount)
+        real = self.do(self.ledger.settle(self.workspace, self.ids[name], amount))
+        assert told(real) == self.model.settle(self.days, name, amount)
 
     @rule(name=reservations)
     def release(self, name):
-        if name is not None:
-            real = self.do(self.ledger.release(self.workspace, self.ids[name]))
-            assert told(real) == self.model.release(self.days, name)
+        real = self.do(self.ledger.release(self.workspace, self.ids[name]))
+        assert told(real) == self.model.release(self.days, name)
 
     @rule(entry=usages, amount=st.none() | AMOUNTS)
     def refund(self, entry, amount):
-        if entry is not None:
-            real = self.do(self.ledger.refund(self.workspace, self.ids[entry], amount, self.facts()))
-            assert told(real) == self.model.refund(self.days, entry, amount)
+        real = self.do(self.ledger.refund(self.workspace, self.ids[entry], amount, self.facts()))
+        assert told(real) == self.model.refund(self.days, entry, amount)
 
     @rule()
     def sweep(self):
@@ -180,7 +200,7 @@ def machine_of(wallets):
 
 def test_the_ledger_does_what_the_model_does(wallets):
     bounded = settings(
-        max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
     )
     run_state_machine_as_test(machine_of(wallets), settings=bounded)
 

@@ -72,11 +72,11 @@ async def test_a_balance_below_zero_or_below_what_is_reserved_is_refused_by_the_
 async def test_serialization_failures_are_tried_again_and_are_never_insufficient_funds(postgres_dsn):
     database = postgres_dsn.rpartition("/")[2]
     await execute(postgres_dsn, f"ALTER DATABASE {database} SET default_transaction_isolation = 'repeatable read'")
-    postgres = Postgres(postgres_dsn, max_connections=6, command_timeout_s=10)
+    postgres = Postgres(postgres_dsn, max_connections=7, command_timeout_s=10)
     ledger, workspace = Ledger(postgres, lambda: NOW), uuid4()
     await credit(ledger, workspace, 100)
-    other = Ledger(postgres, lambda: NOW)  # as if of another process
-    results = await asyncio.gather(*(debit(each, workspace, 5) for each in (ledger, other) for _ in range(12)))
+    processes = [Ledger(postgres, lambda: NOW) for _ in range(6)]  # each with a queue of its own, as processes have
+    results = await asyncio.gather(*(debit(each, workspace, 5) for each in processes * 4))
     assert sorted(each.outcome for each in results) == [Outcome.DONE] * 20 + [Outcome.INSUFFICIENT] * 4
     assert (await LedgerProof(postgres).examine()).agrees
     await postgres.close()
