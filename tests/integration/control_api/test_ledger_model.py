@@ -147,7 +147,7 @@ class LedgerMachine(RuleBasedStateMachine):
         real = sorted(told(each) for each in self.do(debit_twice()))
         assert real == sorted(self.model.debit(self.days, amount, False, key) for _ in range(3))
 
-    @rule(target=reservations, amount=AMOUNTS, hours=st.sampled_from([1, 30]))
+    @rule(target=reservations, amount=AMOUNTS, hours=st.sampled_from([1, 30, 240]))
     def reserve(self, amount, hours):
         work = self.ledger.reserve(self.workspace, amount, self.facts(), timedelta(hours=hours))
         real = self.do(work)
