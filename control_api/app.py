@@ -8,9 +8,12 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 import control_api.analytics.endpoints
+import control_api.credits.admin_endpoints
+import control_api.credits.endpoints
 import control_api.domains.endpoints
 import control_api.identity.endpoints
 import control_api.images.endpoints
+import control_api.jobs.endpoints
 import control_api.projects.endpoints
 import control_api.qr_codes.admin_endpoints
 import control_api.qr_codes.bulk_endpoints
@@ -22,11 +25,21 @@ from control_api.analytics.repository import ScanRepository
 from control_api.analytics.service import Analytics
 from control_api.audit.trail import AuditTrail
 from control_api.clock import Clock, utc_now
+from control_api.credits.administration import Administration
+from control_api.credits.charging import Charging
+from control_api.credits.ledger import Ledger
+from control_api.credits.platform_repository import PlatformRepository
+from control_api.credits.prices import PriceList
+from control_api.credits.repository import CreditRepository
+from control_api.credits.service import Credits
+from control_api.credits.token_usage import TokenUsage
 from control_api.domains.repository import DomainRepository
 from control_api.domains.service import Domains
 from control_api.identity.wiring import close_identity, wire_identity
 from control_api.images.repository import PrintedCodeRepository
 from control_api.images.service import Images
+from control_api.jobs.repository import JobRepository
+from control_api.jobs.service import JobBoard
 from control_api.projects.repository import ProjectRepository
 from control_api.projects.service import Projects
 from control_api.qr_codes.bans import CodeBans
@@ -107,6 +120,7 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
     )
     _wire(app, settings, stores, clock)
+    _wire_credits(app, stores, clock)
     routers = [
         control_api.system.endpoints.router,
         *control_api.identity.endpoints.routers,
@@ -119,6 +133,9 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         control_api.images.endpoints.router,
         control_api.analytics.endpoints.router,
         control_api.domains.endpoints.router,
+        control_api.credits.endpoints.router,
+        control_api.credits.admin_endpoints.router,
+        control_api.jobs.endpoints.router,
     ]
     for router in routers:
         app.include_router(router)
@@ -178,6 +195,19 @@ def _wire_codes(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Cloc
     )
     state.code_history = CodeHistory(postgres, repository, changes)
     state.scheduled_changes = ScheduledChanges(postgres, repository, writer, changes, audit, clock)
+
+
+def _wire_credits(app: FastAPI, stores: Stores, clock: Clock) -> None:
+    state, postgres, audit = app.state, stores.postgres, AuditTrail()
+    repository, platform = CreditRepository(), PlatformRepository()
+    ledger = Ledger(postgres, clock)
+    state.audit_trail = audit
+    state.prices = PriceList(postgres, platform, clock)
+    state.charging = Charging(postgres, ledger, state.prices)
+    state.token_usage = TokenUsage(ledger, state.prices)
+    state.credits = Credits(postgres, repository, ledger, audit, clock)
+    state.credit_administration = Administration(postgres, repository, platform, ledger, state.credits, audit, clock)
+    state.jobs = JobBoard(postgres, JobRepository(), audit, clock)
 
 
 def _lifespan(stores: Stores) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

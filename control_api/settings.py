@@ -21,7 +21,7 @@ class ApiSettings:
     """`admin_key` None: nobody is platform admin by a key. `public_url`: base of short URLs, without a final slash.
 
     `access_keys`, `state_keys`: the first signs, all verify; without any nobody signs in. `api_url`: where browsers
-    reach the API. `google` None: nobody signs in by Google.
+    reach the API. `google` None: nobody signs in by Google. `x_api_key` None: there is no credit service.
     """
 
     postgres_dsn: str
@@ -33,6 +33,7 @@ class ApiSettings:
     target_block_hosts: tuple[str, ...] = ()
     geoip_path: Path | None = None
     ab_secret: bytes = field(default=b"", repr=False)
+    x_api_key: str | None = None
     postgres_connections: int = 20
     postgres_timeout_s: float = 10.0
     redis_timeout_s: float = 0.5
@@ -66,6 +67,7 @@ def api_settings_from(settings: Settings) -> ApiSettings:
         target_block_hosts=settings.target_block_hosts,
         geoip_path=settings.geoip_path,
         ab_secret=derived_secret(settings, "variants"),
+        x_api_key=settings.x_api_key,
     )
 
 

@@ -5,6 +5,7 @@ code whose scans are limited; `publish_routes` does it for many; `publish_domain
 domains; `reconcile` holds scans and rollups against each other. By the clock: the visitor salts of today and tomorrow
 are made, old ones deleted; Redis is kept complete, counts of scans are persisted and mended, scheduled changes of
 codes are applied, once a day `reconcile` is enqueued (`control_api.upkeep`).
+Credits are granted, expired, charged for scans and proven by jobs of the clock (`control_api.jobs.schedule`).
 
 Several workers may run; the queue gives a job to one of them, and each job may be repeated without harm. When
 Postgres is away the worker waits and connects anew. A job whose store is away is tried again, with growing pauses,
@@ -26,9 +27,12 @@ from pgqueuer.queries import Queries
 
 from control_api.audit.trail import AuditTrail
 from control_api.clock import utc_now
+from control_api.credits.clock_jobs import list_credit_jobs
 from control_api.domains.publication import PUBLISH_DOMAINS, publish_domains
 from control_api.domains.repository import DomainRepository
 from control_api.domains.service import Domains
+from control_api.jobs.repository import JobRepository
+from control_api.jobs.schedule import ClockJob, ClockJobs
 from control_api.qr_codes.change_code import CodeChanges
 from control_api.qr_codes.password import PasswordMill
 from control_api.qr_codes.publication import (
@@ -87,7 +91,10 @@ _log = get_logger()
 class Jobs:
     """What the queue hands to this worker."""
 
-    def __init__(self, stores: "_Stores", counts: ScanCounts, daily_reconcile: DailyReconcile | None) -> None:
+    def __init__(
+        self, stores: "_Stores", counts: ScanCounts, daily_reconcile: DailyReconcile | None, clock_jobs: ClockJobs
+    ) -> None:
+        self._clock_jobs = clock_jobs
         self._daily_reconcile = daily_reconcile
         self._routes = stores.routes
         self._cache = stores.cache
@@ -101,10 +108,15 @@ class Jobs:
         queue.entrypoint(PUBLISH_ROUTE, on_failure="hold")(self.publish)
         queue.entrypoint(PUBLISH_ROUTES, on_failure="hold")(self.publish_many)
         queue.entrypoint(PUBLISH_DOMAINS, on_failure="hold")(self.publish_domains)
+        self._clock_jobs.register(queue)
         queue.schedule("rotate_salts", "*/15 * * * *")(self.rotate_salts_by_clock)
         if self._daily_reconcile is not None:
             queue.entrypoint(RECONCILE, on_failure="hold")(self.reconcile)
             queue.schedule("enqueue_reconcile", AT)(lambda _: enqueue_reconcile(Queries(queue.connection)))
+
+    async def catch_up(self, queue: PgQueuer) -> None:
+        """What was missed while no worker ran."""
+        await self._clock_jobs.enqueue_all(Queries(queue.connection))
 
     async def publish(self, job: Job) -> None:
         qr_id = parse_publication(job.payload)
@@ -208,10 +220,13 @@ async def _run(settings: Settings) -> None:
     redis = open_redis(require(settings, "redis_url"), timeout_s=REDIS_TIMEOUT_S)
     clickhouse = None if url is None else ClickHouse(url, timeout_s=counted_scans.TIMEOUT_S)
     for_reconcile = None if url is None else ClickHouse(url, timeout_s=RECONCILE_TIMEOUT_S)
+    credit_jobs = [ClockJob(*job) for job in list_credit_jobs(postgres, for_reconcile, utc_now)]
+    clock_jobs = ClockJobs(postgres, JobRepository(), utc_now, credit_jobs)
     try:
         stores = _Stores(postgres, redis, clickhouse)
         scheduled = _scheduled_changes(settings, stores)
-        await _work_and_keep_up(dsn, stores, scheduled, _daily_reconcile(for_reconcile), stopping)
+        reconcile = _daily_reconcile(for_reconcile)
+        await _work_and_keep_up(dsn, stores, scheduled, reconcile, clock_jobs, stopping)
     finally:
         for each in (clickhouse, for_reconcile):
             if each is not None:
@@ -233,8 +248,13 @@ def _scheduled_changes(settings: Settings, stores: "_Stores") -> ScheduledChange
     return ScheduledChanges(stores.postgres, repository, writer, changes, audit, utc_now)
 
 
-async def _work_and_keep_up(
-    dsn: str, stores: _Stores, scheduled: ScheduledChanges, reconcile: DailyReconcile | None, stopping: asyncio.Event
+async def _work_and_keep_up(  # noqa: PLR0913 - the parts of a worker
+    dsn: str,
+    stores: _Stores,
+    scheduled: ScheduledChanges,
+    reconcile: DailyReconcile | None,
+    clock_jobs: ClockJobs,
+    stopping: asyncio.Event,
 ) -> None:
     """The upkeep goes on while jobs are drained; one that fails beyond a store's trouble ends the process."""
     counts = ScanCounts(stores.counters, stores.count_table, stores.counted)
@@ -253,7 +273,7 @@ async def _work_and_keep_up(
             tasks.create_task(every(SCHEDULED_S, "scheduled_changes", scheduled.apply_due)),
             tasks.create_task(every(RAISE_COUNTERS_S, "raise_counters", counts.raise_all, sooner=counters_are_gone)),
         ]
-        await _work(dsn, Jobs(stores, counts, reconcile), stopping)
+        await _work(dsn, Jobs(stores, counts, reconcile, clock_jobs), stopping)
         for task in upkeep:
             task.cancel()
 
@@ -274,6 +294,7 @@ async def _work_connected(dsn: str, jobs: Jobs, stopping: asyncio.Event) -> None
         await jobs.rotate_salts()
         queue = PgQueuer.from_asyncpg_connection(connection)
         jobs.register(queue)
+        await jobs.catch_up(queue)
         connection.add_termination_listener(lambda _: queue.shutdown.set())
         _log.info("worker_started")
         await _run_until_stopped(queue, stopping)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from control_api.credits.charging import Effect, costs
 from control_api.qr_codes.change_code import CodeChanges
 from control_api.qr_codes.create_code import CodeCreation
 from control_api.qr_codes.model import ACTIVE, ARCHIVED, DELETED, PAUSED, Author, Change, Edit
@@ -67,8 +68,11 @@ def author_of(caller: Member) -> Author:
     "/v1/qr-codes",
     summary="Create a QR code",
     status_code=201,
-    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.SHORT_CODE_TAKEN),
+    responses=problem_responses(
+        *MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.SHORT_CODE_TAKEN, ProblemKind.INSUFFICIENT_CREDITS
+    ),
 )
+@costs("qr_code.created", effect=Effect.POSTGRES)
 async def create_qr_code(
     wanted: QrCodeWanted, caller: Writer, creation: Creation, public_url: PublicUrl, response: Response
 ) -> QrCodeAnswer:

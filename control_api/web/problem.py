@@ -63,12 +63,15 @@ class Problem(Exception):
         *,
         invalid_parameters: Sequence[InvalidParameter] = (),
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, object] | None = None,
     ) -> None:
+        """`members`: what this kind tells beside the members that all have (RFC 9457, section 3.2)."""
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.invalid_parameters = invalid_parameters
         self.headers = headers
+        self.members = members or {}
 
 
 class InvalidParts(ValueError):
@@ -101,6 +104,7 @@ def problem_response(scope: Scope, problem: Problem) -> Response:
         "instance": quote(scope["path"], safe="/:@-._~!$&'()*+,;="),
         "code": kind.code,
     }
+    document |= problem.members
     if problem.invalid_parameters:
         document["invalid_parameters"] = [each.model_dump() for each in problem.invalid_parameters]
     return Response(orjson.dumps(document), kind.status, problem.headers, MEDIA_TYPE)

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from control_api.credits.proof import LedgerProof
 from scanhop.client_facts.geo import BrokenDatabase, describe_database
 from scanhop.settings import Settings
 from scanhop.stores.clickhouse import ClickHouse
@@ -20,6 +21,8 @@ from scanhop.stores.redis import open_redis, redis_errors
 
 OLDEST_REDIS = (6, 0)
 PROBE_TIMEOUT_S = 5.0
+PROOF_TIMEOUT_S = 3600.0
+MOST_TOLD = 20
 
 Check = Callable[[Settings], str | Awaitable[str]]
 
@@ -37,8 +40,8 @@ class Ailment(Exception):
     """What is wrong, and what to do about it."""
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """All findings, in the order in which they should be mended."""
+async def examine(settings: Settings, *, ledger: bool = False) -> list[Finding]:
+    """All findings, in the order in which they should be mended. `ledger`: also the proof of every wallet's books."""
     checks: list[tuple[str, Check]] = [
         ("postgres", _postgres),
         ("redis", _redis),
@@ -47,7 +50,10 @@ async def examine(settings: Settings) -> list[Finding]:
         ("spool", _spool),
         ("geoip", _geoip),
     ]
-    return [await _examine(subject, check, settings) for subject, check in checks]
+    found = [await _examine(subject, check, settings) for subject, check in checks]
+    if ledger:
+        found.append(await _examine("ledger", _ledger, settings, PROOF_TIMEOUT_S))
+    return found
 
 
 def print_findings(findings: list[Finding]) -> None:
@@ -57,9 +63,9 @@ def print_findings(findings: list[Finding]) -> None:
     Console().print(table)
 
 
-async def _examine(subject: str, check: Check, settings: Settings) -> Finding:
+async def _examine(subject: str, check: Check, settings: Settings, timeout_s: float = PROBE_TIMEOUT_S) -> Finding:
     try:
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             found = check(settings)
             return Finding(subject, True, found if isinstance(found, str) else await found)
     except (Ailment, StoreError, OSError) as error:  # a time-out is an OSError
@@ -108,6 +114,19 @@ async def _schema(settings: Settings) -> str:
         names = ", ".join(f"{step.store} {step.name}" for step in pending)
         raise Ailment(f"not up to date ({names}): run scanhop migrate")
     return "up to date"
+
+
+async def _ledger(settings: Settings) -> str:
+    dsn = _needed(settings.postgres_dsn, "POSTGRES_DSN")
+    postgres = Postgres(dsn, max_connections=1, command_timeout_s=PROOF_TIMEOUT_S)
+    try:
+        report = await LedgerProof(postgres).examine()
+    finally:
+        await postgres.close()
+    if not report.agrees:
+        told = [str(each) for each in report.disagreements[:MOST_TOLD]]
+        raise Ailment("\n".join((f"{len(report.disagreements)} wallet(s) disagree with their books:", *told)))
+    return f"{report.entries} entries in {report.wallets} wallets agree with balances and lots"
 
 
 def _spool(settings: Settings) -> str:

@@ -187,12 +187,15 @@ def replay_dead_letters(
 
 
 @app.command()
-def doctor(data_dir: DataDir = None) -> None:
+def doctor(
+    ledger: Annotated[bool, typer.Option("--ledger", help="Also replay the ledger of every wallet")] = False,
+    data_dir: DataDir = None,
+) -> None:
     """Check settings, engines, schema, GeoIP file and disk. Ends with code 1 when something is wrong."""
     from scanhop.cli.doctor import examine, print_findings  # noqa: PLC0415
     from scanhop.cli.running_stack import with_running_stack  # noqa: PLC0415
 
-    findings = asyncio.run(examine(with_running_stack(load_settings(), data_dir)))
+    findings = asyncio.run(examine(with_running_stack(load_settings(), data_dir), ledger=ledger))
     print_findings(findings)
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(1)

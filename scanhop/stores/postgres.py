@@ -90,7 +90,13 @@ class Postgres:
     @asynccontextmanager
     async def joined_transaction(self) -> AsyncIterator[Connection]:
         """One transaction for all that this task, and none beside it, does until the end: every connection asked for
-        within is this one, a transaction a savepoint. What was left to `after_commit` follows the commit."""
+        within is this one, a transaction a savepoint. What was left to `after_commit` follows the commit; one within
+        another leaves it to the outer one's."""
+        outer = self._joined.get()
+        if outer is not None:
+            async with self.transaction() as connection:
+                yield connection
+            return
         afterwards: list[Work] = []
         async with self.transaction() as connection:
             token = self._joined.set((connection, afterwards))
@@ -100,6 +106,11 @@ class Postgres:
                 self._joined.reset(token)
         for work in afterwards:
             await work()
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether this task is inside a joined transaction, and so has its connection."""
+        return self._joined.get() is not None
 
     async def after_commit(self, work: Work) -> None:
         """Does `work` once what was done so far is committed: now, unless a joined transaction is open."""

@@ -233,8 +233,9 @@ async def test_a_scheduled_change_that_came_due_while_no_worker_ran_is_made_up_f
     assert await connection.fetchval("SELECT version FROM qr_codes WHERE id = $1", qr_id) == 2
     await connection.close()
     for worker in workers:
+        await asyncio.to_thread(_next_line, worker, b"worker_started")
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(15) == 0
+        assert await asyncio.to_thread(worker.wait, 15) == 0
 
 
 async def test_it_publishes_many_codes_by_one_job(postgres_dsn, redis_url, start):

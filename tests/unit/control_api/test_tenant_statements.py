@@ -10,6 +10,7 @@ from scanhop.stores.sql import load_queries
 TENANT_TABLES = (
     *("qr_codes", "qr_code_history", "qr_code_scheduled_changes", "projects", "api_keys", "domains"),
     *("qr_scan_events", "audit_log", "invitations"),
+    *("wallets", "credit_entries", "credit_lots", "credit_reservations", "billing_usage", "outbox_events"),
 )
 EXCEPTIONS = {
     ("identity", "find_api_key"),  # it is what says which workspace is meant
@@ -55,9 +56,11 @@ def test_the_files_are_found():
     assert {domain for domain, _, _ in statements()} == {
         "analytics",
         "audit",
+        "credits",
         "domains",
         "identity",
         "images",
+        "jobs",
         "projects",
         "qr_codes",
     }

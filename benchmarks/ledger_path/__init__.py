@@ -1,0 +1,1 @@
+"""How fast the ledger is: what `benchmarks/ledger.py` measures, and beside what."""

@@ -1,0 +1,1 @@
+"""Credits: wallets and their ledger, prices, what is charged for what, token usage, the scans of a day."""

@@ -1,0 +1,32 @@
+"""What the worker does for credits, as (name, cron in UTC, work): each may be repeated without harm."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from control_api.clock import Clock
+from control_api.credits.ledger import Ledger
+from control_api.credits.monthly_grants import MonthlyGrants
+from control_api.credits.platform_repository import PlatformRepository
+from control_api.credits.prices import PriceList
+from control_api.credits.proof import LedgerProof
+from control_api.credits.run_out import RunOut
+from control_api.credits.scan_billing import ScanBilling
+from scanhop.stores.clickhouse import ClickHouse
+from scanhop.stores.postgres import Postgres
+
+Work = Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+def list_credit_jobs(postgres: Postgres, clickhouse: ClickHouse | None, clock: Clock) -> list[tuple[str, str, Work]]:
+    """Without ClickHouse there are no scans to count."""
+    platform, ledger = PlatformRepository(), Ledger(postgres, clock)
+    jobs: list[tuple[str, str, Work]] = [
+        ("grant_monthly_credits", "5 * * * *", MonthlyGrants(postgres, platform, ledger, clock).run),
+        ("expire_credits", "* * * * *", RunOut(postgres, platform, ledger, clock).run),
+        ("prove_ledger", "40 3 * * *", LedgerProof(postgres).run),
+    ]
+    if clickhouse is not None:
+        prices = PriceList(postgres, platform, clock)
+        billing = ScanBilling(postgres, clickhouse, platform, ledger, prices, clock)
+        jobs.append(("bill_scans", "15 * * * *", billing.run))
+    return jobs
