@@ -104,12 +104,12 @@ class ScheduledChanges:
                 if due is None:
                     return False
                 routes = await self._settle(connection, due, now)
-        except StoreRejected as error:
+        except (StoreRejected, TypeError, ValueError) as error:
             if due is None:
                 raise
             get_logger().error("scheduled_change_refused", change_id=str(due.id), error=str(error))
             async with self._postgres.transaction() as connection:
-                await self._fail(connection, due, "The database refused it.", now)
+                await self._fail(connection, due, "It cannot be applied.", now)
             return True
         await self._writer.publish(routes)
         return True

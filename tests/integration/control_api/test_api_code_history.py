@@ -236,14 +236,15 @@ async def test_what_cannot_be_applied_is_marked_failed_with_its_reason_and_holds
     assert await database.fetchval("SELECT count(*) FROM audit_log WHERE action LIKE '%_failed'") == 3
 
 
-async def test_a_change_that_the_database_refuses_is_marked_failed_too(api, account, code, database):
+@pytest.mark.parametrize("stored", ['{"redirect_status": 999}', '{"no_such_field": 1}', '{"starts_at": "x"}'])
+async def test_a_stored_change_that_makes_no_sense_is_marked_failed_too(api, account, code, database, stored):
     await schedule(api, account, code, name="x")
-    await database.execute(
-        "UPDATE qr_code_scheduled_changes SET at = at - interval '2 days', change = '{\"redirect_status\": 999}'"
-    )
+    await make_due(database)
+    await database.execute("UPDATE qr_code_scheduled_changes SET change = $1", stored)
     await api.app.state.scheduled_changes.apply_due()
     [settled] = await scheduled(api, account, code)
-    assert (settled["status"], settled["failure"]) == ("failed", "The database refused it.")
+    assert (settled["status"], settled["failure"]) == ("failed", "It cannot be applied.")
+    assert (await read(api, account, code))["version"] == 1
 
 
 async def test_a_cancelled_change_never_happens_and_a_settled_one_cannot_be_cancelled(api, account, code, database):
