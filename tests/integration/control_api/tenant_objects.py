@@ -34,6 +34,13 @@ async def member(api: Api, owner: Person, workspace_id: str) -> str:
     return owner.user_id
 
 
+async def scheduled_change(api: Api, owner: Person, workspace_id: str) -> str:
+    qr_id = await FACTORIES["qr_id"](api, owner, workspace_id)
+    wanted = {"at": "2999-01-01T00:00:00Z", "change": {"name": "Later"}}
+    create = posted(f"/v1/qr-codes/{qr_id}/scheduled-changes", lambda: wanted)
+    return await create(api, owner, workspace_id)
+
+
 FACTORIES: dict[str, Factory] = {
     "workspace_id": workspace,
     "user_id": member,
@@ -43,13 +50,14 @@ FACTORIES: dict[str, Factory] = {
         lambda: {"email": f"{uuid4().hex}@example.com", "role": "viewer"},
     ),
     "qr_id": posted("/v1/qr-codes", lambda: {"name": "Menu", "target_url": "https://example.com/menu"}),
+    "change_id": scheduled_change,
     "domain_id": posted("/v1/domains", lambda: {"host": f"{uuid4().hex}.example.com"}),
     "project_id": posted("/v1/projects", lambda: {"name": "A project"}),
 }
 NO_IDS: dict[str, str] = {}
 
 # Bodies that are valid, for routes whose schema alone does not lead to one.
-BODIES: dict[str, dict[str, Any]] = {}
+BODIES: dict[str, dict[str, Any]] = {"POST /v1/qr-codes/{qr_id}/rollback": {"version": 1}}
 
 
 def body_for(schema: dict[str, Any] | None, document: dict[str, Any]) -> Any:
