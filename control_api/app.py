@@ -17,11 +17,19 @@ from control_api.analytics.service import Analytics
 from control_api.clock import Clock, utc_now
 from control_api.domains.repository import DomainRepository
 from control_api.domains.service import Domains
+from control_api.idempotency.repository import IdempotencyRecords
+from control_api.idempotency.sealed_answer import AnswerSeal
+from control_api.idempotency.service import Idempotency
 from control_api.identity.key_ring import KeyRing
 from control_api.identity.repository import IdentityRepository
 from control_api.identity.service import Users, Workspaces
 from control_api.qr_codes.repository import QrCodeRepository
 from control_api.qr_codes.service import QrCodes
+from control_api.rate_limits.admission import Admission
+from control_api.rate_limits.local_buckets import LocalBuckets
+from control_api.rate_limits.model import Limit
+from control_api.rate_limits.service import RateLimits
+from control_api.rate_limits.shared_buckets import SharedBuckets
 from control_api.settings import ApiSettings
 from control_api.system.service import Health
 from control_api.web.body_limit import BodyLimit
@@ -31,6 +39,7 @@ from control_api.web.openapi import describe_problems
 from control_api.web.problem import answer_problems
 from control_api.web.request_frame import RequestFrame
 from control_api.web.request_metrics import RequestMetrics
+from scanhop.client_facts.client_address import TrustedNetworks
 from scanhop.stores.clickhouse import ClickHouse
 from scanhop.stores.domains import DomainCache, DomainTable
 from scanhop.stores.postgres import Postgres
@@ -51,8 +60,10 @@ class Stores:
             settings.postgres_dsn,
             max_connections=settings.postgres_connections,
             command_timeout_s=settings.postgres_timeout_s,
+            connect_timeout_s=settings.postgres_connect_timeout_s,
         )
         self.redis: Redis = open_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
+        self.redis_for_limits: Redis = open_redis(settings.redis_url, timeout_s=settings.rate_timeout_s)
         self.clickhouse = ClickHouse(settings.clickhouse_url, timeout_s=settings.clickhouse_timeout_s)
 
     async def ping_redis(self) -> None:
@@ -62,6 +73,7 @@ class Stores:
     async def close(self) -> None:
         await self.postgres.close()
         await self.redis.aclose()
+        await self.redis_for_limits.aclose()
         await self.clickhouse.close()
 
 
@@ -104,6 +116,9 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
     state.settings = settings
     state.clock = clock
     state.metrics = RequestMetrics()
+    state.admission = _admission(settings, stores, state.metrics)
+    seal = AnswerSeal(settings.secret_keys)
+    state.idempotency = Idempotency(stores.postgres, IdempotencyRecords(), seal, clock)
     state.authenticator = KeyRing(stores.postgres, identity, settings.admin_key, clock)
     state.users = Users(stores.postgres, identity, clock)
     state.workspaces = Workspaces(stores.postgres, identity)
@@ -129,6 +144,16 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
         {"postgres": stores.postgres.ping, "redis": stores.ping_redis, "clickhouse": stores.clickhouse.ping},
         settings.probe_timeout_s,
     )
+
+
+def _admission(settings: ApiSettings, stores: Stores, metrics: RequestMetrics) -> Admission:
+    limits = RateLimits(
+        SharedBuckets(stores.redis_for_limits),
+        LocalBuckets(),
+        metrics,
+        Limit("default", settings.rate_per_second, settings.rate_burst),
+    )
+    return Admission(limits, TrustedNetworks(settings.trusted_proxies))
 
 
 def _lifespan(stores: Stores) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

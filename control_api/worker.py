@@ -3,7 +3,8 @@
 Jobs: `publish_route` puts a code's route into Redis, should the API not have managed to, and sees to the counter of a
 code whose scans are limited; `publish_domains` does the same for the verified domains; `reconcile` holds scans and
 rollups against each other. By the clock: the visitor salts of today and tomorrow are made, old ones deleted; Redis is
-kept complete, counts of scans are persisted and mended, once a day `reconcile` is enqueued (`control_api.upkeep`).
+kept complete, counts of scans are persisted and mended, once a day `reconcile` is enqueued; idempotency
+records that are too old are deleted (`control_api.upkeep`).
 
 Several workers may run; the queue gives a job to one of them, and each job may be repeated without harm. When
 Postgres is away the worker waits and connects anew. A job whose store is away is tried again, with growing pauses,
@@ -23,7 +24,9 @@ from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job, Schedule
 from pgqueuer.queries import Queries
 
+from control_api.clock import utc_now
 from control_api.domains.publication import PUBLISH_DOMAINS, publish_domains
+from control_api.idempotency.repository import delete_old_records
 from control_api.qr_codes.publication import PUBLISH_ROUTE, parse_publication, publish_route
 from control_api.upkeep import counted_scans
 from control_api.upkeep.counted_scans import CountedScans
@@ -59,6 +62,7 @@ WITHDRAW_AFTER = 2
 CHECK_S = 1.0
 PERSIST_S = 1.0
 RAISE_COUNTERS_S = 60.0
+DELETE_RECORDS_S = 600.0
 
 _log = get_logger()
 
@@ -143,6 +147,7 @@ class _Stores:
     """What the worker reads and writes."""
 
     def __init__(self, postgres: Postgres, redis: Redis, clickhouse: ClickHouse | None) -> None:
+        self.postgres = postgres
         self.routes = RouteTable(postgres)
         self.cache = RouteCache(redis)
         self.domains = DomainTable(postgres)
@@ -152,6 +157,9 @@ class _Stores:
         self.counters = ScanCounters(redis)
         self.count_table = ScanCountTable(postgres)
         self.counted = None if clickhouse is None else CountedScans(clickhouse)
+
+    async def delete_old_records(self) -> None:
+        await delete_old_records(self.postgres, utc_now)
 
 
 def run_worker(settings: Settings) -> None:
@@ -204,6 +212,7 @@ async def _work_and_keep_up(
             tasks.create_task(every(CHECK_S, "completeness", publication.check)),
             tasks.create_task(every(PERSIST_S, "persist_counts", counts.persist)),
             tasks.create_task(every(RAISE_COUNTERS_S, "raise_counters", counts.raise_all, sooner=counters_are_gone)),
+            tasks.create_task(every(DELETE_RECORDS_S, "delete_records", stores.delete_old_records)),
         ]
         await _work(dsn, Jobs(stores, counts, reconcile), stopping)
         for task in upkeep:

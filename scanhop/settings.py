@@ -64,6 +64,8 @@ class Settings(BaseModel):
     api_bind: Bind = Bind(host="127.0.0.1", port=8000)
     metrics_bind: Bind | None = None
     ingest_metrics_bind: Bind | None = None
+    api_rate_per_second: int = Field(default=100, ge=1, le=100_000)
+    api_rate_burst: int = Field(default=200, ge=1, le=1_000_000)
     edge_workers: int = Field(default=1, ge=1, le=256)
     spool_dir: Path | None = None
     spool_max_bytes: int = Field(default=4 << 30, ge=1 << 20)
@@ -171,6 +173,11 @@ def require(settings: Settings, name: str) -> str:
     if value is None:
         raise InvalidSettings(f"{PREFIX}{name.upper()}: must be set for this command")
     return value
+
+
+def secret_keys_of(settings: Settings) -> tuple[str, ...]:
+    """Those in SCANHOP_SECRET_KEY, with commas between them: the first is the present one, the others are older."""
+    return tuple(key.strip() for key in (settings.secret_key or "").split(",") if key.strip())
 
 
 def derived_secret(settings: Settings, label: str) -> bytes:

@@ -31,7 +31,7 @@ class RequestFrame:
             return
         request_id = request_id_from(scope["headers"])
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._answer(scope, receive, _Answer(send, request_id))
+            await self._answer(scope, receive, _Answer(scope, send, request_id))
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         started = time.perf_counter()
@@ -54,9 +54,11 @@ class RequestFrame:
 
 
 class _Answer:
-    """What was sent so far; adds the headers that every answer carries."""
+    """What was sent so far; adds the headers that every answer carries, and those in
+    `request.state.answer_headers`."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+        self._scope = scope
         self._send = send
         self._request_id = request_id
         self.status = 500
@@ -68,6 +70,7 @@ class _Answer:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers[HEADER] = self._request_id
+            headers.update(self._scope.get("state", {}).get("answer_headers", {}))
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
