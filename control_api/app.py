@@ -1,5 +1,6 @@
 """Wires the API: one application from its settings, nothing at import."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -8,12 +9,17 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 import control_api.analytics.endpoints
+import control_api.audit.endpoints
 import control_api.domains.endpoints
 import control_api.identity.endpoints
 import control_api.qr_codes.endpoints
+import control_api.request_log.endpoints
 import control_api.system.endpoints
 from control_api.analytics.repository import ScanRepository
 from control_api.analytics.service import Analytics
+from control_api.audit.repository import AuditRepository
+from control_api.audit.service import AuditLog
+from control_api.audit.trail import AuditTrail
 from control_api.clock import Clock, utc_now
 from control_api.domains.repository import DomainRepository
 from control_api.domains.service import Domains
@@ -30,6 +36,9 @@ from control_api.rate_limits.local_buckets import LocalBuckets
 from control_api.rate_limits.model import Limit
 from control_api.rate_limits.service import RateLimits
 from control_api.rate_limits.shared_buckets import SharedBuckets
+from control_api.request_log.repository import RequestRepository
+from control_api.request_log.service import Logs
+from control_api.request_log.writer import RequestLog
 from control_api.settings import ApiSettings
 from control_api.system.service import Health
 from control_api.web.body_limit import BodyLimit
@@ -99,11 +108,13 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         control_api.qr_codes.endpoints.router,
         control_api.analytics.endpoints.router,
         control_api.domains.endpoints.router,
+        control_api.audit.endpoints.router,
+        control_api.request_log.endpoints.router,
     ]
     for router in routers:
         app.include_router(router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(RequestFrame, metrics=app.state.metrics)
+    app.add_middleware(RequestFrame, metrics=app.state.metrics, on_finished=app.state.request_log.record)
     app.add_middleware(HeadAsGet)
     answer_problems(app, _allowed_methods(routers))
     describe_problems(app)
@@ -127,6 +138,7 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
         DomainRepository(),
         DomainTable(stores.postgres),
         DomainCache(stores.redis),
+        AuditTrail(),
         clock,
         settings.public_url,
     )
@@ -139,6 +151,9 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
         clock,
         generate_code,
     )
+    state.audit_log = AuditLog(stores.postgres, AuditRepository())
+    state.request_log = RequestLog(RequestRepository(stores.clickhouse), state.metrics, clock)
+    state.logs = Logs(RequestRepository(stores.clickhouse), clock)
     state.analytics = Analytics(ScanRepository(stores.clickhouse))
     state.health = Health(
         {"postgres": stores.postgres.ping, "redis": stores.ping_redis, "clickhouse": stores.clickhouse.ping},
@@ -159,7 +174,10 @@ def _admission(settings: ApiSettings, stores: Stores, metrics: RequestMetrics) -
 def _lifespan(stores: Stores) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        writing = asyncio.create_task(app.state.request_log.run())
         yield
+        await app.state.request_log.close()
+        await writing
         await app.state.authenticator.close()
         await stores.close()
 

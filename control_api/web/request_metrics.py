@@ -35,6 +35,16 @@ class RequestMetrics:
             registry=self.registry,
         )
 
+        self._log_rows = Counter(
+            "scanhop_api_request_log_rows",
+            "Rows of the request log, by what became of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+    def record_log_rows(self, outcome: str, count: int) -> None:
+        self._log_rows.labels(outcome).inc(count)
+
     def record_charge(self, policy: str, where: str, *, is_allowed: bool) -> None:
         self._charges.labels(policy, where, "allowed" if is_allowed else "refused").inc()
 

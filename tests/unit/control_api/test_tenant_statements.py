@@ -7,9 +7,20 @@ import pytest
 
 from scanhop.stores.sql import load_queries
 
-TENANT_TABLES = ("qr_codes", "qr_code_history", "projects", "api_keys", "domains", "qr_scan_events", "audit_log")
+TENANT_TABLES = (
+    "qr_codes",
+    "qr_code_history",
+    "projects",
+    "api_keys",
+    "domains",
+    "qr_scan_events",
+    "audit_log",
+    "api_requests",
+)
 EXCEPTIONS = {
     ("identity", "find_api_key"),  # it is what says which workspace is meant
+    ("audit", "list_all_audit"),  # the platform admin's
+    ("request_log", "list_all_requests"),  # the platform admin's
     ("domains", "lock_domain_by_id"),  # the platform admin's; what follows names the workspace it found
 }
 FILTER = re.compile(r"\bworkspace_id = (\$1\b|\{workspace_id:UUID\})")
