@@ -44,8 +44,9 @@ from control_api.system.service import Health
 from control_api.web.body_limit import BodyLimit
 from control_api.web.head_as_get import HeadAsGet
 from control_api.web.json_answer import JsonAnswer
-from control_api.web.openapi import describe_problems
+from control_api.web.openapi import complete_openapi
 from control_api.web.problem import answer_problems
+from control_api.web.reference_page import serve_reference
 from control_api.web.request_frame import RequestFrame
 from control_api.web.request_metrics import RequestMetrics
 from scanhop.client_facts.client_address import TrustedNetworks
@@ -97,9 +98,9 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         default_response_class=JsonAnswer,
         redirect_slashes=False,
         strict_content_type=False,
+        docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
-        swagger_ui_oauth2_redirect_url=None,
     )
     _wire(app, settings, stores, clock)
     routers = [
@@ -117,7 +118,8 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
     app.add_middleware(RequestFrame, metrics=app.state.metrics, on_finished=app.state.request_log.record)
     app.add_middleware(HeadAsGet)
     answer_problems(app, _allowed_methods(routers))
-    describe_problems(app)
+    complete_openapi(app)
+    serve_reference(app)
     return app
 
 

@@ -7,12 +7,11 @@ from fastapi import Request
 from control_api.rate_limits.model import SECOND_US, Limit, Verdict
 from control_api.rate_limits.service import RateLimits
 from control_api.web.authentication import Caller
+from control_api.web.openapi import UNLIMITED
 from control_api.web.problem import Problem
 from control_api.web.problem_catalogue import ProblemKind
 from scanhop.client_facts.client_address import TrustedNetworks, client_bytes, text_of
 
-# Load balancers and Prometheus ask these as often as they must.
-UNLIMITED = frozenset({"/", "/v1/public/health", "/v1/public/metrics"})
 UNKNOWN_NETWORK = "unknown"
 
 

@@ -9,6 +9,7 @@ from control_api.clock import Clock, new_id
 from control_api.request_log.model import LoggedRequest
 from control_api.request_log.repository import RequestRepository
 from control_api.web.authentication import PlatformAdmin
+from control_api.web.openapi import UNLIMITED
 from control_api.web.request_frame import FinishedRequest
 from control_api.web.request_metrics import RequestMetrics
 from scanhop.stores.errors import StoreRejected, StoreUnavailable
@@ -19,7 +20,6 @@ BATCH = 2_000
 EVERY_S = 1.0
 LONGEST_PAUSE_S = 30.0
 DRAIN_S = 2.0
-UNLOGGED = frozenset({"/", "/v1/public/health", "/v1/public/metrics"})
 
 _log = get_logger()
 
@@ -35,7 +35,7 @@ class RequestLog:
         self._closing = asyncio.Event()
 
     def record(self, finished: FinishedRequest) -> None:
-        if finished.route in UNLOGGED:
+        if finished.route in UNLIMITED:
             return
         if len(self._waiting) >= MAX_WAITING:
             self._metrics.record_log_rows("buffer_full", 1)

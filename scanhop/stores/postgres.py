@@ -76,7 +76,7 @@ class Postgres:
                 yield joined[0]
                 return
             pool = self._pool or await self._open()
-            async with pool.acquire(timeout=self._connect_timeout_s) as connection, _given_up_when_silent(connection):
+            async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection, _given_up_when_silent(connection):
                 yield connection
         except (*UNAVAILABLE, *MENDABLE) as error:
             raise StoreUnavailable(f"postgres: {error or type(error).__name__}") from error
@@ -98,7 +98,8 @@ class Postgres:
     @asynccontextmanager
     async def joined_transaction(self) -> AsyncIterator[Connection]:
         """One transaction for all that this task, and none beside it, does until the end: every connection asked for
-        within is this one, a transaction a savepoint. What was left to `after_commit` follows the commit."""
+        within is this one, a transaction a savepoint, so is another joined one. What was left to `after_commit`
+        follows the commit."""
         afterwards: list[Work] = []
         async with self.transaction() as connection:
             token = self._joined.set((connection, afterwards))
@@ -107,7 +108,7 @@ class Postgres:
             finally:
                 self._joined.reset(token)
         for work in afterwards:
-            await work()
+            await self.after_commit(work)
 
     async def after_commit(self, work: Work) -> None:
         """Does `work` once what was done so far is committed: now, unless a joined transaction is open."""

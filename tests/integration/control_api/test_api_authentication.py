@@ -21,12 +21,17 @@ WORKSPACE_ROUTES = [
     ("GET", f"/v1/domains/{ID}"),
     ("PATCH", f"/v1/domains/{ID}"),
     ("DELETE", f"/v1/domains/{ID}"),
+    ("GET", "/v1/audit"),
+    ("GET", "/v1/logs"),
 ]
 ADMIN_ROUTES = [
     ("GET", "/v1/admin/users"),
     ("POST", "/v1/admin/users"),
     ("GET", f"/v1/admin/users/{ID}"),
     ("POST", f"/v1/admin/domains/{ID}/verify"),
+    ("GET", "/v1/admin/audit"),
+    ("GET", "/v1/admin/logs"),
+    ("GET", f"/v1/admin/users/{ID}/logs"),
 ]
 
 

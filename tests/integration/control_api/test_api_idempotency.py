@@ -2,12 +2,6 @@
 
 import asyncio
 import itertools
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -19,10 +13,12 @@ from hypothesis import strategies as st
 from control_api.clock import utc_now
 from control_api.idempotency.repository import delete_old_records
 from scanhop.stores.postgres import Postgres
+from tests.api_process import ApiProcess
 from tests.integration.control_api.api_client import ADMIN, ADMIN_KEY, TARGET, bad_names, problem_of
 from tests.silent_proxy import SilentProxy
 
 KEY = {"Idempotency-Key": "order-1"}
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 BODY = {"name": "Menu", "target_url": TARGET}
 
 
@@ -104,7 +100,7 @@ async def test_while_the_first_runs_others_are_told_so(api, account, connection)
     async with connection.transaction():
         await connection.execute("SELECT FROM domains WHERE id = $1 FOR UPDATE", domain["id"])
         first = asyncio.create_task(post(api, account, domain="qr.example.org"))
-        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+        while not await connection.fetchval(WAITING):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         answer = await post(api, account, domain="qr.example.org")
         problem_of(answer, 409, "idempotency_key_in_use")
@@ -205,56 +201,14 @@ async def test_postgres_cut_in_the_middle_leaves_all_or_nothing(open_api, postgr
         assert await count_codes(api, account) == 6
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-class ApiProcess:
-    """`scanhop api`, killed and started again at the same address."""
-
-    def __init__(self, postgres_dsn, redis_url, folder):
-        self.address = f"127.0.0.1:{free_port()}"
-        self._folder = folder
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "SCANHOP_POSTGRES_DSN": postgres_dsn,
-            "SCANHOP_REDIS_URL": redis_url,
-            "SCANHOP_CLICKHOUSE_URL": "http://127.0.0.1:9/",
-            "SCANHOP_ADMIN_KEY": ADMIN_KEY,
-            "SCANHOP_SECRET_KEY": "a-secret-for-all-of-them",
-            "SCANHOP_API_BIND": self.address,
-        }
-
-    def start(self):
-        argv = [sys.executable, "-m", "scanhop", "api"]
-        self.process = subprocess.Popen(
-            argv, env=self._environment, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                httpx.get(f"http://{self.address}/").raise_for_status()
-            except httpx.TransportError:
-                assert self.process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            else:
-                return
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-
 @pytest.mark.parametrize("after_s", [0.004, 0.012])
 async def test_a_process_killed_in_the_middle_leaves_the_effect_with_its_record_or_neither(
     postgres_dsn, redis_url, tmp_path, connection, after_s
 ):
-    api = ApiProcess(postgres_dsn, redis_url, tmp_path)
+    api = ApiProcess(postgres_dsn, redis_url, tmp_path, SCANHOP_ADMIN_KEY=ADMIN_KEY)
     api.start()
     try:
-        async with httpx.AsyncClient(base_url=f"http://{api.address}", timeout=20) as client:
+        async with httpx.AsyncClient(base_url=api.url, timeout=20) as client:
             wanted = {"email": "ada@example.com"}
             account = (await client.post("/v1/admin/users", headers=ADMIN, json=wanted)).json()
             headers = {"X-API-Key": account["api_key"]}
@@ -272,7 +226,7 @@ async def test_a_process_killed_in_the_middle_leaves_the_effect_with_its_record_
             )
             assert codes == records
         api.start()
-        async with httpx.AsyncClient(base_url=f"http://{api.address}", timeout=20, headers=headers) as client:
+        async with httpx.AsyncClient(base_url=api.url, timeout=20, headers=headers) as client:
             for number, answer in enumerate(answers):
                 again = await client.post("/v1/qr-codes", headers={"Idempotency-Key": f"{number}"}, json=BODY)
                 assert again.status_code == 201

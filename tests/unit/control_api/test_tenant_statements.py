@@ -19,7 +19,6 @@ TENANT_TABLES = (
 )
 EXCEPTIONS = {
     ("identity", "find_api_key"),  # it is what says which workspace is meant
-    ("audit", "list_all_audit"),  # the platform admin's
     ("request_log", "list_all_requests"),  # the platform admin's
     ("domains", "lock_domain_by_id"),  # the platform admin's; what follows names the workspace it found
 }
