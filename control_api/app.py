@@ -12,7 +12,12 @@ import control_api.analytics.endpoints
 import control_api.audit.endpoints
 import control_api.domains.endpoints
 import control_api.identity.endpoints
+import control_api.projects.endpoints
+import control_api.qr_codes.admin_endpoints
+import control_api.qr_codes.bulk_endpoints
+import control_api.qr_codes.dry_run_endpoints
 import control_api.qr_codes.endpoints
+import control_api.qr_codes.history_endpoints
 import control_api.request_log.endpoints
 import control_api.system.endpoints
 from control_api.analytics.repository import ScanRepository
@@ -26,11 +31,21 @@ from control_api.domains.service import Domains
 from control_api.idempotency.repository import IdempotencyRecords
 from control_api.idempotency.sealed_answer import AnswerSeal
 from control_api.idempotency.service import Idempotency
-from control_api.identity.key_ring import KeyRing
-from control_api.identity.repository import IdentityRepository
-from control_api.identity.service import Users, Workspaces
+from control_api.identity.wiring import close_identity, wire_identity
+from control_api.projects.repository import ProjectRepository
+from control_api.projects.service import Projects
+from control_api.qr_codes.bans import CodeBans
+from control_api.qr_codes.change_code import CodeChanges
+from control_api.qr_codes.create_code import CodeCreation
+from control_api.qr_codes.dry_run import DryRun
+from control_api.qr_codes.moves import CodeMoves
+from control_api.qr_codes.password import PasswordMill
 from control_api.qr_codes.repository import QrCodeRepository
+from control_api.qr_codes.rollback import CodeHistory
+from control_api.qr_codes.scheduling import ScheduledChanges
 from control_api.qr_codes.service import QrCodes
+from control_api.qr_codes.target_policy import TargetPolicy
+from control_api.qr_codes.versions import VersionWriter
 from control_api.rate_limits.admission import Admission
 from control_api.rate_limits.local_buckets import LocalBuckets
 from control_api.rate_limits.model import Limit
@@ -50,16 +65,23 @@ from control_api.web.reference_page import serve_reference
 from control_api.web.request_frame import RequestFrame
 from control_api.web.request_metrics import RequestMetrics
 from scanhop.client_facts.client_address import TrustedNetworks
+from scanhop.client_facts.device import DeviceReader
+from scanhop.client_facts.geo import GeoReader
 from scanhop.stores.clickhouse import ClickHouse
 from scanhop.stores.domains import DomainCache, DomainTable
 from scanhop.stores.postgres import Postgres
 from scanhop.stores.redis import Redis, open_redis, redis_errors
 from scanhop.stores.routes import RouteCache, RouteTable
+from scanhop.stores.scan_counters import ScanCountTable
 from scanhop.wire.short_codes import generate_code
 
+BULK_PATH = "/v1/qr-codes/bulk"
+MAX_BULK_BYTES = 5 << 20
 DESCRIPTION = """QR codes, whose targets can change after printing, and what is known of their scans.
 
-`/v1/public` needs no key, `/v1` the key of a workspace, `/v1/admin` the platform-admin key."""
+`/v1/public` needs no key, `/v1` the key of a workspace or the access token of one of its members, `/v1/admin` the
+platform-admin key or the access token of a platform admin. An access token works in the user's personal workspace
+unless the header `Scanhop-Workspace` names another that they are in."""
 
 
 class Stores:
@@ -105,8 +127,13 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
     _wire(app, settings, stores, clock)
     routers = [
         control_api.system.endpoints.router,
-        control_api.identity.endpoints.router,
+        *control_api.identity.endpoints.routers,
+        control_api.projects.endpoints.router,
+        control_api.qr_codes.bulk_endpoints.router,
         control_api.qr_codes.endpoints.router,
+        control_api.qr_codes.dry_run_endpoints.router,
+        control_api.qr_codes.admin_endpoints.router,
+        control_api.qr_codes.history_endpoints.router,
         control_api.analytics.endpoints.router,
         control_api.domains.endpoints.router,
         control_api.audit.endpoints.router,
@@ -114,7 +141,7 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
     ]
     for router in routers:
         app.include_router(router)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, by_path={BULK_PATH: MAX_BULK_BYTES})
     app.add_middleware(RequestFrame, metrics=app.state.metrics, on_finished=app.state.request_log.record)
     app.add_middleware(HeadAsGet)
     answer_problems(app, _allowed_methods(routers))
@@ -125,16 +152,14 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
 
 def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> None:
     """What the endpoints find in `app.state`."""
-    identity, state = IdentityRepository(), app.state
+    state = app.state
     state.settings = settings
     state.clock = clock
     state.metrics = RequestMetrics()
     state.admission = _admission(settings, stores, state.metrics)
     seal = AnswerSeal(settings.secret_keys)
     state.idempotency = Idempotency(stores.postgres, IdempotencyRecords(), seal, clock)
-    state.authenticator = KeyRing(stores.postgres, identity, settings.admin_key, clock)
-    state.users = Users(stores.postgres, identity, clock)
-    state.workspaces = Workspaces(stores.postgres, identity)
+    wire_identity(state, settings, stores.postgres, stores.redis, clock)
     state.domains = Domains(
         stores.postgres,
         DomainRepository(),
@@ -144,18 +169,10 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
         clock,
         settings.public_url,
     )
-    state.qr_codes = QrCodes(
-        stores.postgres,
-        QrCodeRepository(),
-        RouteTable(stores.postgres),
-        RouteCache(stores.redis),
-        state.domains,
-        clock,
-        generate_code,
-    )
     state.audit_log = AuditLog(stores.postgres, AuditRepository())
     state.request_log = RequestLog(RequestRepository(stores.clickhouse), state.metrics, clock)
     state.logs = Logs(RequestRepository(stores.clickhouse), clock)
+    _wire_codes(app, settings, stores, clock)
     state.analytics = Analytics(ScanRepository(stores.clickhouse))
     state.health = Health(
         {"postgres": stores.postgres.ping, "redis": stores.ping_redis, "clickhouse": stores.clickhouse.ping},
@@ -173,6 +190,32 @@ def _admission(settings: ApiSettings, stores: Stores, metrics: RequestMetrics) -
     return Admission(limits, TrustedNetworks(settings.trusted_proxies))
 
 
+def _wire_codes(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> None:
+    """Once the domains are there."""
+    state, postgres, repository = app.state, stores.postgres, QrCodeRepository()
+    audit = AuditTrail()
+    writer = VersionWriter(postgres, repository, RouteCache(stores.redis), audit)
+    policy = TargetPolicy(settings.public_url, settings.target_allow_hosts, settings.target_block_hosts)
+    mill = PasswordMill()
+    parts = (postgres, repository, writer, policy, state.domains, mill, clock)
+    state.qr_codes = QrCodes(postgres, repository)
+    state.code_creation = CodeCreation(*parts, generate_code)
+    state.code_changes = changes = CodeChanges(*parts)
+    state.projects = Projects(postgres, ProjectRepository(), CodeMoves(repository, changes), audit, clock)
+    state.code_bans = CodeBans(postgres, repository, changes)
+    state.dry_run = DryRun(
+        state.qr_codes,
+        RouteTable(postgres),
+        ScanCountTable(postgres),
+        DeviceReader(cached=100),
+        GeoReader(settings.geoip_path),
+        settings.ab_secret,
+        clock,
+    )
+    state.code_history = CodeHistory(postgres, repository, changes)
+    state.scheduled_changes = ScheduledChanges(postgres, repository, writer, changes, audit, clock)
+
+
 def _lifespan(stores: Stores) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -180,7 +223,7 @@ def _lifespan(stores: Stores) -> Callable[[FastAPI], AbstractAsyncContextManager
         yield
         await app.state.request_log.close()
         await writing
-        await app.state.authenticator.close()
+        await close_identity(app.state)
         await stores.close()
 
     return lifespan

@@ -1,10 +1,11 @@
 """`scanhop worker`: the jobs on the Postgres queue, and those that come by the clock.
 
 Jobs: `publish_route` puts a code's route into Redis, should the API not have managed to, and sees to the counter of a
-code whose scans are limited; `publish_domains` does the same for the verified domains; `reconcile` holds scans and
-rollups against each other. By the clock: the visitor salts of today and tomorrow are made, old ones deleted; Redis is
-kept complete, counts of scans are persisted and mended, once a day `reconcile` is enqueued; idempotency
-records that are too old are deleted (`control_api.upkeep`).
+code whose scans are limited; `publish_routes` does it for many; `publish_domains` does the same for the verified
+domains; `reconcile` holds scans and rollups against each other. By the clock: the visitor salts of today and tomorrow
+are made, old ones deleted; Redis is kept complete, counts of scans are persisted and mended, scheduled changes of
+codes are applied, once a day `reconcile` is enqueued (`control_api.upkeep`), idempotency records that are too old
+are deleted.
 
 Several workers may run; the queue gives a job to one of them, and each job may be repeated without harm. When
 Postgres is away the worker waits and connects anew. A job whose store is away is tried again, with growing pauses,
@@ -24,10 +25,27 @@ from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job, Schedule
 from pgqueuer.queries import Queries
 
+from control_api.audit.trail import AuditTrail
 from control_api.clock import utc_now
 from control_api.domains.publication import PUBLISH_DOMAINS, publish_domains
+from control_api.domains.repository import DomainRepository
+from control_api.domains.service import Domains
 from control_api.idempotency.repository import delete_old_records
-from control_api.qr_codes.publication import PUBLISH_ROUTE, parse_publication, publish_route
+from control_api.qr_codes.change_code import CodeChanges
+from control_api.qr_codes.password import PasswordMill
+from control_api.qr_codes.publication import (
+    PUBLISH_ROUTE,
+    PUBLISH_ROUTES,
+    parse_publication,
+    parse_publications,
+    publish_route,
+    publish_routes,
+)
+from control_api.qr_codes.repository import QrCodeRepository
+from control_api.qr_codes.scheduling import ScheduledChanges
+from control_api.qr_codes.target_policy import TargetPolicy
+from control_api.qr_codes.versions import VersionWriter
+from control_api.settings import public_url_from
 from control_api.upkeep import counted_scans
 from control_api.upkeep.counted_scans import CountedScans
 from control_api.upkeep.daily_reconcile import AGAIN, AT, RECONCILE, DailyReconcile, enqueue_reconcile
@@ -38,6 +56,7 @@ from scanhop.rollups.reconciliation import Reconciliation
 from scanhop.rollups.statements import TIMEOUT_S as RECONCILE_TIMEOUT_S
 from scanhop.rollups.statements import Statements
 from scanhop.routing.compilation import UncompilableRoute
+from scanhop.routing.decision import is_counted
 from scanhop.settings import Settings, require
 from scanhop.stores.clickhouse import ClickHouse
 from scanhop.stores.completeness import Completeness
@@ -61,6 +80,7 @@ LONGEST_RETRY_S = 60.0
 WITHDRAW_AFTER = 2
 CHECK_S = 1.0
 PERSIST_S = 1.0
+SCHEDULED_S = 0.5
 RAISE_COUNTERS_S = 60.0
 DELETE_RECORDS_S = 600.0
 
@@ -82,6 +102,7 @@ class Jobs:
 
     def register(self, queue: PgQueuer) -> None:
         queue.entrypoint(PUBLISH_ROUTE, on_failure="hold")(self.publish)
+        queue.entrypoint(PUBLISH_ROUTES, on_failure="hold")(self.publish_many)
         queue.entrypoint(PUBLISH_DOMAINS, on_failure="hold")(self.publish_domains)
         queue.schedule("rotate_salts", "*/15 * * * *")(self.rotate_salts_by_clock)
         if self._daily_reconcile is not None:
@@ -97,6 +118,19 @@ class Jobs:
                 await self._withdraw_marker()
             raise _another_try(job.attempts, error) from error
         _log.info("route_published", qr_id=str(qr_id), written=written)
+
+    async def publish_many(self, job: Job) -> None:
+        ids = parse_publications(job.payload)
+        try:
+            rows = await publish_routes(self._routes, self._cache, ids)
+            for route in rows.routes:
+                if is_counted(route):
+                    await self._counts.raise_one(route.qr_id)
+        except StoreError as error:
+            if job.attempts >= WITHDRAW_AFTER:
+                await self._withdraw_marker()
+            raise _another_try(job.attempts, error) from error
+        _log.info("routes_published", routes=len(rows.routes), unreadable=len(rows.unreadable))
 
     async def publish_domains(self, job: Job) -> None:
         try:
@@ -181,7 +215,9 @@ async def _run(settings: Settings) -> None:
     clickhouse = None if url is None else ClickHouse(url, timeout_s=counted_scans.TIMEOUT_S)
     for_reconcile = None if url is None else ClickHouse(url, timeout_s=RECONCILE_TIMEOUT_S)
     try:
-        await _work_and_keep_up(dsn, _Stores(postgres, redis, clickhouse), _daily_reconcile(for_reconcile), stopping)
+        stores = _Stores(postgres, redis, clickhouse)
+        scheduled = _scheduled_changes(settings, stores)
+        await _work_and_keep_up(dsn, stores, scheduled, _daily_reconcile(for_reconcile), stopping)
     finally:
         for each in (clickhouse, for_reconcile):
             if each is not None:
@@ -194,8 +230,19 @@ def _daily_reconcile(clickhouse: ClickHouse | None) -> DailyReconcile | None:
     return None if clickhouse is None else DailyReconcile(Reconciliation(Statements(clickhouse)))
 
 
+def _scheduled_changes(settings: Settings, stores: "_Stores") -> ScheduledChanges:
+    repository, audit, public_url = QrCodeRepository(), AuditTrail(), public_url_from(settings)
+    writer = VersionWriter(stores.postgres, repository, stores.cache, audit)
+    policy = TargetPolicy(public_url, settings.target_allow_hosts, settings.target_block_hosts)
+    domains = Domains(
+        stores.postgres, DomainRepository(), stores.domains, stores.domain_cache, audit, utc_now, public_url
+    )
+    changes = CodeChanges(stores.postgres, repository, writer, policy, domains, PasswordMill(), utc_now)
+    return ScheduledChanges(stores.postgres, repository, writer, changes, audit, utc_now)
+
+
 async def _work_and_keep_up(
-    dsn: str, stores: _Stores, reconcile: DailyReconcile | None, stopping: asyncio.Event
+    dsn: str, stores: _Stores, scheduled: ScheduledChanges, reconcile: DailyReconcile | None, stopping: asyncio.Event
 ) -> None:
     """The upkeep goes on while jobs are drained; one that fails beyond a store's trouble ends the process."""
     counts = ScanCounts(stores.counters, stores.count_table, stores.counted)
@@ -211,6 +258,7 @@ async def _work_and_keep_up(
         upkeep = [
             tasks.create_task(every(CHECK_S, "completeness", publication.check)),
             tasks.create_task(every(PERSIST_S, "persist_counts", counts.persist)),
+            tasks.create_task(every(SCHEDULED_S, "scheduled_changes", scheduled.apply_due)),
             tasks.create_task(every(RAISE_COUNTERS_S, "raise_counters", counts.raise_all, sooner=counters_are_gone)),
             tasks.create_task(every(DELETE_RECORDS_S, "delete_records", stores.delete_old_records)),
         ]

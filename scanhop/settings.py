@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import ada_url
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 PREFIX = "SCANHOP_"
+MIN_KEY = 16
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _SCHEMES = {
     "postgres_dsn": ("postgresql://", "postgres://"),
@@ -53,10 +55,12 @@ class Settings(BaseModel):
     redis_url: str | None = None
     clickhouse_url: str | None = None
     clickhouse_cluster: str | None = None
-    admin_key: str | None = Field(default=None, min_length=16)
-    secret_key: str | None = Field(default=None, min_length=16)
+    admin_key: str | None = Field(default=None, min_length=MIN_KEY)
+    secret_key: str | None = Field(default=None, min_length=MIN_KEY)
     public_url: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    target_allow_hosts: tuple[str, ...] = ()
+    target_block_hosts: tuple[str, ...] = ()
     geoip_path: Path | None = None
     geoip_url: str | None = None
     data_dir: Path = Path(".scanhop")
@@ -74,6 +78,11 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     brand_name: str | None = Field(default=None, max_length=60)
     brand_color: str | None = None
+    registration: Literal["open", "closed"] = "open"
+    api_url: str | None = None
+    google_client_id: str | None = None
+    google_client_secret: str | None = None
+    google_discovery_url: str = "https://accounts.google.com/.well-known/openid-configuration"
     x_api_key: str | None = None
     portkey_url: str | None = None
     portkey_api_key: str | None = None
@@ -93,6 +102,16 @@ class Settings(BaseModel):
         except ValueError:
             raise ValueError("must be networks such as 10.0.0.0/8, with commas between them") from None
 
+    @field_validator("target_allow_hosts", "target_block_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        hosts = [_host_from(part) for part in value.split(",") if part.strip()]
+        if None in hosts:
+            raise ValueError("must be hosts such as example.com, with commas between them")
+        return hosts
+
     @field_validator("edge_bind", "api_bind", "metrics_bind", "ingest_metrics_bind", mode="before")
     @classmethod
     def _bind(cls, value: object) -> object:
@@ -104,7 +123,23 @@ class Settings(BaseModel):
             raise ValueError("must be HOST:PORT")
         return Bind(host=host, port=int(port))
 
-    @field_validator("postgres_dsn", "redis_url", "clickhouse_url", "public_url", "geoip_url", "portkey_url")
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: str | None) -> str | None:
+        if value is not None and any(len(key.strip()) < MIN_KEY for key in value.split(",")):
+            raise ValueError(f"must be keys of at least {MIN_KEY} characters, with commas between them")
+        return value
+
+    @field_validator(
+        "postgres_dsn",
+        "redis_url",
+        "clickhouse_url",
+        "public_url",
+        "api_url",
+        "geoip_url",
+        "google_discovery_url",
+        "portkey_url",
+    )
     @classmethod
     def _address(cls, value: str | None, info: ValidationInfo) -> str | None:
         schemes = _SCHEMES.get(str(info.field_name), ("http://", "https://"))
@@ -112,7 +147,7 @@ class Settings(BaseModel):
             raise ValueError(f"must begin with {' or '.join(schemes)}")
         return value
 
-    @field_validator("public_url")
+    @field_validator("public_url", "api_url")
     @classmethod
     def _base_url(cls, value: str | None) -> str | None:
         if value is not None and _BASE_URL.fullmatch(value) is None:
@@ -139,6 +174,17 @@ class Settings(BaseModel):
         if value is not None:
             raise ValueError("clusters are not supported yet; unset it")
         return value
+
+
+def _host_from(text: str) -> str | None:
+    """As it stands in a URL: in lower case, in Punycode; None when it cannot stand in one."""
+    host = text.strip().removeprefix("*.").strip(".")
+    try:
+        url = ada_url.URL(f"http://{host}/")
+    except ValueError:
+        return None
+    is_host = not url.port and url.pathname == "/" and not url.username and not url.search and not url.hash
+    return url.hostname if is_host else None
 
 
 def load_settings(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
@@ -185,6 +231,20 @@ def derived_secret(settings: Settings, label: str) -> bytes:
 
     Without a secret key the bytes are the same on every installation: good enough to spread, not to keep anybody out.
     """
-    key = (settings.secret_key or "").partition(",")[0].strip().encode()
-    extracted = hmac.digest(b"scanhop", key, "sha256")
+    key = (settings.secret_key or "").partition(",")[0].strip()
+    return _derived(key, label)
+
+
+def derived_secrets(settings: Settings, label: str) -> tuple[bytes, ...]:
+    """The same of every secret key, in their order: the first is for what is new, all are for what is there already.
+
+    None without a secret key: these may keep somebody out.
+    """
+    if settings.secret_key is None:
+        return ()
+    return tuple(_derived(key.strip(), label) for key in settings.secret_key.split(","))
+
+
+def _derived(key: str, label: str) -> bytes:
+    extracted = hmac.digest(b"scanhop", key.encode(), "sha256")
     return hmac.digest(extracted, label.encode() + b"\x01", "sha256")

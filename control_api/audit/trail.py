@@ -1,6 +1,7 @@
 """How the domains record what they change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,15 @@ import structlog
 from control_api.clock import new_id
 from scanhop.stores.postgres import Connection
 from scanhop.stores.sql import load_queries
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """What is new of one of several objects."""
+
+    object_id: UUID | str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    reason: str | None = None
 
 
 class AuditTrail:
@@ -45,3 +55,33 @@ class AuditTrail:
             reason,
             request_id,
         )
+
+    async def record_many(  # noqa: PLR0913 - the columns
+        self,
+        connection: Connection,
+        workspace_id: UUID | None,
+        actor: str,
+        action: str,
+        entries: Sequence[AuditEntry],
+        now: datetime,
+    ) -> None:
+        """The same of several objects, in one round trip."""
+        request_id = structlog.contextvars.get_contextvars().get("request_id")
+        rows = [
+            (
+                workspace_id,
+                new_id(now),
+                now,
+                actor,
+                action,
+                str(each.object_id),
+                each.changes,
+                each.reason,
+                request_id,
+            )
+            for each in entries
+        ]
+        if len(rows) == 1:
+            await connection.execute(self._sql["record_audit"], *rows[0])
+        else:
+            await connection.executemany(self._sql["record_audit"], rows)

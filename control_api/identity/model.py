@@ -1,7 +1,8 @@
 """What the API knows of users, workspaces and keys."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from control_api.web.permissions import Role
 from scanhop.wire.ids import UserId, WorkspaceId
@@ -20,6 +21,45 @@ class User:
 
 
 @dataclass(frozen=True)
+class NewCredentials:
+    """How a new user will sign in, if at all. `email_verified`: somebody we trust vouches for the address."""
+
+    email_verified: bool
+    password_hash: str | None = field(default=None, repr=False)
+    google_sub: str | None = None
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """What is known of a user who wants in; `email_verified_at`: when somebody we trust vouched for the address."""
+
+    user: User
+    password_hash: str | None = field(repr=False)
+    email_verified_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """All that follows from one sign-in. It ends at `expires_at` unless it is refreshed."""
+
+    id: UUID
+    user_id: UserId
+    method: str
+    created_at: datetime
+    refreshed_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class PresentedRefresh:
+    """A refresh token that somebody presented, found and locked, with its session."""
+
+    session: Session
+    is_used: bool
+    is_ended: bool
+
+
+@dataclass(frozen=True)
 class Workspace:
     """The tenant. `timezone` is an IANA name; `personal`: made for its owner when they were."""
 
@@ -28,6 +68,63 @@ class Workspace:
     personal: bool
     timezone: str
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class OwnWorkspace:
+    """A workspace as one of its members sees it."""
+
+    workspace: Workspace
+    role: Role
+
+
+@dataclass(frozen=True)
+class PersonInWorkspace:
+    """Who holds a session, and what they are in a workspace; `workspace_id` None: they are not in it."""
+
+    user_id: UserId
+    is_platform_admin: bool
+    workspace_id: WorkspaceId | None
+    role: Role | None
+
+
+@dataclass(frozen=True)
+class WorkspaceMember:
+    """Somebody in a workspace, since `created_at`; `is_personal`: it is their personal one."""
+
+    user_id: UserId
+    email: str
+    name: str | None
+    role: Role
+    created_at: datetime
+    is_personal: bool
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """To an address, for a role. It is open until it is accepted, revoked or expired."""
+
+    id: UUID
+    workspace_id: WorkspaceId
+    email: str
+    role: Role
+    invited_by: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class ListedKey:
+    """A key as its holders may see it."""
+
+    id: str
+    user_id: UserId
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
 
 
 @dataclass(frozen=True)

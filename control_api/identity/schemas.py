@@ -1,4 +1,4 @@
-"""Users and keys as JSON."""
+"""Users, sessions and keys as JSON."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -6,13 +6,37 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from control_api.identity.api_keys import KeyWanted, MadeKey
 from control_api.identity.email_address import parse_email
-from control_api.identity.model import ApiKey, User, Workspace
-from control_api.identity.service import NewUser
+from control_api.identity.model import ApiKey, ListedKey, SignIn, User, Workspace
+from control_api.identity.password import MAX_CHARACTERS, MIN_CHARACTERS, parse_password
+from control_api.identity.password_resets import NewReset
+from control_api.identity.random_token import MAX_LENGTH
+from control_api.identity.sessions import SignedIn
+from control_api.identity.users import NewUser
+from control_api.web.moment import Moment
 from control_api.web.paging import Page
+from control_api.web.partial import Partial, absent
 from control_api.web.text import Line
 
 Email = Annotated[str, AfterValidator(parse_email), Field(examples=["ada@example.com"])]
+
+
+Password = Annotated[
+    str,
+    AfterValidator(parse_password),
+    Field(json_schema_extra={"minLength": MIN_CHARACTERS, "maxLength": MAX_CHARACTERS}),
+]
+Token = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
+Scopes = Annotated[
+    list[Annotated[str, Field(max_length=60)]],
+    Field(
+        min_length=1,
+        max_length=100,
+        description="What the key may do, by the table of permissions; `*`: whatever the role of its user allows",
+        examples=[["qr-codes:read", "analytics:read"]],
+    ),
+]
 
 
 class UserWanted(BaseModel):
@@ -23,6 +47,14 @@ class UserWanted(BaseModel):
     email: Email
     name: Line | None = None
     role: Literal["user", "admin"] = "user"
+
+
+class UserChange(Partial):
+    """What is to change about a user; null takes the name away."""
+
+    email: Email = absent()
+    name: Line | None = absent()
+    role: Literal["user", "admin"] = absent()
 
 
 class UserAnswer(BaseModel):
@@ -105,3 +137,171 @@ class VerifiedKey(BaseModel):
             scopes=sorted(key.scopes),
             expires_at=key.expires_at,
         )
+
+
+class Registration(BaseModel):
+    """Somebody who wants an account."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: Email
+    password: Password
+    name: Line | None = None
+
+
+class Login(BaseModel):
+    """An address and its password, both as they were typed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: Annotated[str, Field(max_length=254, examples=["ada@example.com"])]
+    password: Annotated[str, Field(max_length=MAX_CHARACTERS)]
+
+
+class RefreshToken(BaseModel):
+    """The refresh token that was answered last."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    refresh_token: Token
+
+
+class SessionAnswer(BaseModel):
+    """Who has signed in, and the tokens of the session."""
+
+    access_token: str = Field(description="Send it as `Authorization: Bearer TOKEN`")
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a scheme
+    expires_in: int = Field(description="Seconds that the access token is good for")
+    refresh_token: str = Field(description="Good for one refresh; used twice, it ends the session")
+    user: UserAnswer
+    workspace: WorkspaceAnswer = Field(description="The personal one")
+
+    @classmethod
+    def of(cls, signed_in: SignedIn) -> "SessionAnswer":
+        return cls(
+            access_token=signed_in.access_token,
+            expires_in=signed_in.expires_in,
+            refresh_token=signed_in.refresh_token,
+            user=UserAnswer.of(signed_in.user),
+            workspace=WorkspaceAnswer.of(signed_in.workspace),
+        )
+
+
+class ForgottenPassword(BaseModel):
+    """Whose password is to be reset."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: Email
+
+
+class ResetAsked(BaseModel):
+    """The same whether or not somebody has the address."""
+
+    status: Literal["accepted"] = "accepted"
+
+
+class ResetWanted(BaseModel):
+    """The token of a reset and the password to set."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: Token
+    password: Password
+
+
+class ResetAnswer(BaseModel):
+    """A password reset to hand on."""
+
+    token: str = Field(description="Shown this once")
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, reset: NewReset) -> "ResetAnswer":
+        return cls(token=reset.token, expires_at=reset.expires_at)
+
+
+class ProfileAnswer(UserAnswer):
+    """The caller."""
+
+    email_verified: bool
+    has_password: bool
+
+    @classmethod
+    def of_sign_in(cls, found: SignIn) -> "ProfileAnswer":
+        return cls(
+            **UserAnswer.of(found.user).model_dump(),
+            email_verified=found.email_verified_at is not None,
+            has_password=found.password_hash is not None,
+        )
+
+
+class ProfileChange(Partial):
+    """What is to change about oneself; null takes the name away."""
+
+    name: Line | None = absent()
+
+
+class PasswordChange(BaseModel):
+    """A new password; who has none yet leaves out the current one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    current_password: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = None
+    new_password: Password
+
+
+class KeyCreation(BaseModel):
+    """A key to create."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Line
+    scopes: Scopes | None = None
+    expires_at: Moment | None = None
+
+    def to_model(self) -> KeyWanted:
+        return KeyWanted(self.name, self.scopes, self.expires_at)
+
+
+class KeyAnswer(BaseModel):
+    """A key, without its secret."""
+
+    id: str = Field(description="The middle part of the key", examples=["mfrggzdfmztwq2lk"])
+    user_id: UUID = Field(description="Whose key it is; their role counts at every use")
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None = Field(description="To the minute")
+
+    @classmethod
+    def of(cls, key: ListedKey) -> "KeyAnswer":
+        return cls.model_validate(key, from_attributes=True)
+
+
+class NewKeyAnswer(KeyAnswer):
+    """A new key."""
+
+    api_key: str = Field(description="Shown this once")
+
+    @classmethod
+    def of_made(cls, made: MadeKey) -> "NewKeyAnswer":
+        return cls(**KeyAnswer.of(made.key).model_dump(), api_key=made.text)
+
+
+class KeyPage(BaseModel):
+    """Keys that are not revoked, newest first."""
+
+    data: list[KeyAnswer]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Page[ListedKey]) -> "KeyPage":
+        return cls(data=[KeyAnswer.of(key) for key in page.items], next_cursor=page.next_cursor)
+
+
+class RegeneratedKey(BaseModel):
+    """The key named `default` of the user's personal workspace."""
+
+    api_key: str = Field(description="Shown this once")

@@ -1,80 +1,109 @@
-"""What can be done with users and workspaces."""
+"""What can be done with workspaces.
 
-from dataclasses import dataclass, field
+A workspace is never emptied by accident: it can be deleted once none of its codes and domains is left. A workspace
+that has lost its last owner, as when a user was deleted, stays with its codes; a platform admin hands it over.
+"""
+
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
+from control_api.audit.trail import AuditTrail
 from control_api.clock import Clock, new_id
-from control_api.identity.key_format import generate_key
-from control_api.identity.model import User, Workspace
+from control_api.identity.account_creation import DEFAULT_TIMEZONE
+from control_api.identity.member_repository import MemberRepository
+from control_api.identity.model import OwnWorkspace, Workspace
 from control_api.identity.repository import IdentityRepository
+from control_api.web.authentication import Member
 from control_api.web.paging import Cursor, Page, PageRequest, page_from
-from control_api.web.problem import Problem, not_found
+from control_api.web.permissions import Role
+from control_api.web.problem import Problem, invalid_parameter, not_found
 from control_api.web.problem_catalogue import ProblemKind
 from scanhop.stores.postgres import Postgres
-from scanhop.wire.ids import UserId, WorkspaceId
-
-DEFAULT_KEY_NAME = "default"
-DEFAULT_TIMEZONE = "UTC"
-
-
-@dataclass(frozen=True)
-class NewUser:
-    """A user with all they need to begin; `api_key` is shown this once."""
-
-    user: User
-    workspace: Workspace
-    api_key: str = field(repr=False)
-
-
-class Users:
-    """One transaction per call. Raises Problem, StoreUnavailable."""
-
-    def __init__(self, postgres: Postgres, repository: IdentityRepository, clock: Clock) -> None:
-        self._postgres = postgres
-        self._repository = repository
-        self._clock = clock
-
-    async def create(self, email: str, name: str | None, role: str) -> NewUser:
-        now = self._clock()
-        wanted = User(UserId(new_id(now)), email, name, role, now, now)
-        workspace = _personal_workspace(wanted)
-        key = generate_key()
-        async with self._postgres.transaction() as connection:
-            user = await self._repository.create_user(connection, wanted)
-            if user is None:
-                raise Problem(ProblemKind.EMAIL_TAKEN, "A user with this e-mail address exists.")
-            await self._repository.create_workspace(connection, workspace, owner=user)
-            await self._repository.create_api_key(connection, key, workspace, user, DEFAULT_KEY_NAME, now)
-        return NewUser(user, workspace, key.text)
-
-    async def list(self, page: PageRequest) -> Page[User]:
-        async with self._postgres.connection() as connection:
-            found = await self._repository.list_users(connection, page)
-        return page_from(found, page.limit, lambda user: Cursor(user.created_at, user.id))
-
-    async def get(self, user_id: UUID) -> User:
-        async with self._postgres.connection() as connection:
-            user = await self._repository.find_user(connection, user_id)
-        if user is None:
-            raise not_found("user")
-        return user
-
-
-def _personal_workspace(owner: User) -> Workspace:
-    name = owner.name or owner.email.partition("@")[0]
-    return Workspace(WorkspaceId(new_id(owner.created_at)), name, True, DEFAULT_TIMEZONE, owner.created_at)
+from scanhop.wire.ids import WorkspaceId
 
 
 class Workspaces:
-    """Raises Problem, StoreUnavailable."""
+    """One transaction per call. Raises Problem, StoreUnavailable."""
 
-    def __init__(self, postgres: Postgres, repository: IdentityRepository) -> None:
+    def __init__(
+        self,
+        postgres: Postgres,
+        repository: IdentityRepository,
+        members: MemberRepository,
+        audit: AuditTrail,
+        clock: Clock,
+    ) -> None:
         self._postgres = postgres
         self._repository = repository
+        self._members = members
+        self._audit = audit
+        self._clock = clock
 
     async def get(self, workspace_id: WorkspaceId) -> Workspace:
         async with self._postgres.connection() as connection:
-            workspace = await self._repository.find_workspace(connection, workspace_id)
-        if workspace is None:
-            raise not_found("workspace")
+            return _require(await self._repository.find_workspace(connection, workspace_id))
+
+    async def list(self, caller: Member, page: PageRequest) -> Page[OwnWorkspace]:
+        """Those the caller is in; a key knows of its own alone."""
+        only = None if caller.key_id is None else caller.workspace_id
+        async with self._postgres.connection() as connection:
+            found = await self._repository.list_own_workspaces(connection, caller.user_id, page, only)
+        return page_from(found, page.limit, lambda own: Cursor(own.workspace.created_at, own.workspace.id))
+
+    async def create(self, caller: Member, name: str, timezone: str | None) -> OwnWorkspace:
+        """The caller owns it."""
+        now = self._clock()
+        workspace = Workspace(WorkspaceId(new_id(now)), name, False, timezone or DEFAULT_TIMEZONE, now)
+        async with self._postgres.transaction() as connection:
+            await self._repository.create_workspace(connection, workspace, caller.user_id)
+            await self._audit.record(connection, workspace.id, caller.actor, "workspace.created", workspace.id, now)
+        return OwnWorkspace(workspace, Role.OWNER)
+
+    async def update(self, caller: Member, fields: dict[str, Any]) -> OwnWorkspace:
+        """`fields`: name, timezone or both."""
+        now = self._clock()
+        async with self._postgres.transaction() as connection:
+            workspace = _require(await self._repository.lock_workspace(connection, caller.workspace_id))
+            wanted = replace(workspace, **fields)
+            if wanted != workspace:
+                workspace = await self._repository.update_workspace(connection, wanted, now)
+                await self._audit.record(
+                    connection, workspace.id, caller.actor, "workspace.updated", workspace.id, now, changes=fields
+                )
+        return OwnWorkspace(workspace, caller.role)
+
+    async def delete(self, caller: Member) -> None:
+        """Neither a personal one, nor one whose codes would be lost."""
+        now = self._clock()
+        async with self._postgres.transaction() as connection:
+            workspace = _require(await self._repository.lock_workspace(connection, caller.workspace_id))
+            if workspace.personal:
+                raise Problem(ProblemKind.PERSONAL_WORKSPACE, "A personal workspace stays as long as its user.")
+            if await self._repository.is_workspace_in_use(connection, workspace):
+                raise Problem(
+                    ProblemKind.WORKSPACE_IN_USE,
+                    "Codes or domains of the workspace are not deleted; their scans would lead nowhere.",
+                )
+            await self._repository.delete_workspace(connection, workspace, now)
+            await self._audit.record(connection, workspace.id, caller.actor, "workspace.deleted", workspace.id, now)
+
+    async def hand_over(self, workspace_id: UUID, user_id: UUID, actor: str) -> Workspace:
+        """The user becomes an owner of the workspace, beside those there are."""
+        now = self._clock()
+        async with self._postgres.transaction() as connection:
+            if await self._repository.lock_user(connection, user_id) is None:
+                raise invalid_parameter("user_id", "is no user")
+            workspace = _require(await self._repository.lock_workspace(connection, workspace_id))
+            await self._members.set_owner(connection, workspace.id, user_id, now)
+            changes = {"user_id": str(user_id)}
+            await self._audit.record(
+                connection, workspace.id, actor, "workspace.handed_over", workspace.id, now, changes=changes
+            )
         return workspace
+
+
+def _require(workspace: Workspace | None) -> Workspace:
+    if workspace is None:
+        raise not_found("workspace")
+    return workspace

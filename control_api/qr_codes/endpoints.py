@@ -1,16 +1,24 @@
-"""/v1/qr-codes."""
+"""/v1/qr-codes: create, read, list, change, and the states a code can be in; /v1/tags."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from control_api.qr_codes.model import LISTED_BY_DEFAULT
-from control_api.qr_codes.schemas import QrCodeAnswer, QrCodeChange, QrCodePage, QrCodeWanted, Status
+from control_api.qr_codes.change_code import CodeChanges
+from control_api.qr_codes.create_code import CodeCreation
+from control_api.qr_codes.model import ACTIVE, ARCHIVED, DELETED, PAUSED, Author, Change, Edit
+from control_api.qr_codes.schemas import (
+    QrCodeAnswer,
+    QrCodeChange,
+    QrCodePage,
+    QrCodeWanted,
+    TagPage,
+)
+from control_api.qr_codes.search_fields import AskedSearch, AskedSortedPage, AskedTagPage
 from control_api.qr_codes.service import QrCodes
 from control_api.web.authentication import MEMBER_PROBLEMS, Member, requires
 from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
-from control_api.web.paging import AskedPage
 from control_api.web.problem import problem_responses
 from control_api.web.problem_catalogue import ProblemKind
 from control_api.web.versions import IfMatch, etag
@@ -19,10 +27,25 @@ router = APIRouter(route_class=GuardedRoute, tags=["QR codes"])
 Reader = Annotated[Member, requires("qr-codes:read")]
 Writer = Annotated[Member, requires("qr-codes:write")]
 
+_LIST_PROBLEMS = problem_responses(*MEMBER_PROBLEMS, ProblemKind.BAD_CURSOR, ProblemKind.INVALID_PARAMETERS)
+_STATE_PROBLEMS = problem_responses(
+    *MEMBER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.CODE_BANNED, ProblemKind.STALE_VERSION
+)
+
 
 def _qr_codes(request: Request) -> QrCodes:
     qr_codes: QrCodes = request.app.state.qr_codes
     return qr_codes
+
+
+def _creation(request: Request) -> CodeCreation:
+    creation: CodeCreation = request.app.state.code_creation
+    return creation
+
+
+def _changes(request: Request) -> CodeChanges:
+    changes: CodeChanges = request.app.state.code_changes
+    return changes
 
 
 def _public_url(request: Request) -> str:
@@ -31,7 +54,13 @@ def _public_url(request: Request) -> str:
 
 
 Service = Annotated[QrCodes, Depends(_qr_codes)]
+Creation = Annotated[CodeCreation, Depends(_creation)]
+Changes = Annotated[CodeChanges, Depends(_changes)]
 PublicUrl = Annotated[str, Depends(_public_url)]
+
+
+def author_of(caller: Member) -> Author:
+    return Author(caller.workspace_id, caller.user_id, caller.actor)
 
 
 @router.post(
@@ -41,30 +70,28 @@ PublicUrl = Annotated[str, Depends(_public_url)]
     responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.SHORT_CODE_TAKEN),
 )
 async def create_qr_code(
-    wanted: QrCodeWanted, caller: Writer, codes: Service, public_url: PublicUrl, response: Response
+    wanted: QrCodeWanted, caller: Writer, creation: Creation, public_url: PublicUrl, response: Response
 ) -> QrCodeAnswer:
     """It redirects as soon as this is answered."""
-    code = await codes.create(caller, wanted.to_model())
+    code = await creation.create(author_of(caller), wanted.to_model())
     response.headers["ETag"] = etag(code.version)
     response.headers["Location"] = f"/v1/qr-codes/{code.id}"
     return QrCodeAnswer.of(code, public_url)
 
 
-@router.get(
-    "/v1/qr-codes",
-    summary="List QR codes",
-    responses=problem_responses(*MEMBER_PROBLEMS, ProblemKind.BAD_CURSOR, ProblemKind.INVALID_PARAMETERS),
-)
+@router.get("/v1/qr-codes", summary="List QR codes", responses=_LIST_PROBLEMS)
 async def list_qr_codes(
-    caller: Reader,
-    codes: Service,
-    public_url: PublicUrl,
-    page: AskedPage,
-    status: Annotated[Status | None, Query(description="Only these; without it all but the archived")] = None,
+    caller: Reader, codes: Service, public_url: PublicUrl, search: AskedSearch, page: AskedSortedPage
 ) -> QrCodePage:
-    """Newest first."""
-    statuses = LISTED_BY_DEFAULT if status is None else (status,)
-    return QrCodePage.of(await codes.list(caller, statuses, page), public_url)
+    """Newest first, unless `sort` and `order` say otherwise. All filters must be met. A code that is created
+    meanwhile shifts no page; one whose sort key changes meanwhile may be met again or be missed."""
+    return QrCodePage.of(await codes.search(caller.workspace_id, search, page), public_url)
+
+
+@router.get("/v1/tags", summary="List tags", responses=_LIST_PROBLEMS)
+async def list_tags(caller: Reader, codes: Service, page: AskedTagPage) -> TagPage:
+    """By their names, with the number of codes that have each."""
+    return TagPage.of(await codes.list_tags(caller.workspace_id, page))
 
 
 @router.get(
@@ -92,13 +119,13 @@ async def change_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
     qr_id: UUID,
     change: QrCodeChange,
     caller: Writer,
-    codes: Service,
+    changes: Changes,
     public_url: PublicUrl,
     response: Response,
     if_match: IfMatch = None,
 ) -> QrCodeAnswer:
     """A change that changes nothing makes no new version."""
-    code = await codes.update(caller, qr_id, change.to_model(), if_match)
+    code = await changes.change(author_of(caller), change.to_edit(qr_id, if_match))
     response.headers["ETag"] = etag(code.version)
     return QrCodeAnswer.of(code, public_url)
 
@@ -110,6 +137,76 @@ async def change_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
     response_class=Response,
     responses=problem_responses(*MEMBER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.STALE_VERSION),
 )
-async def delete_qr_code(qr_id: UUID, caller: Writer, codes: Service, if_match: IfMatch = None) -> None:
-    """Scans of it are told that it is gone; its short code is never given out again."""
-    await codes.delete(caller, qr_id, if_match)
+async def delete_qr_code(qr_id: UUID, caller: Writer, changes: Changes, if_match: IfMatch = None) -> None:
+    """Scans of it are told that it is gone; its short code is never given out again. It can be restored."""
+    edit = Edit(qr_id, Change({"status": DELETED}), if_match)
+    await changes.change(author_of(caller), edit, "qr_code.deleted")
+
+
+@router.post("/v1/qr-codes/{qr_id}/pause", summary="Pause a QR code", responses=_STATE_PROBLEMS)
+async def pause_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
+    qr_id: UUID,
+    caller: Writer,
+    changes: Changes,
+    public_url: PublicUrl,
+    response: Response,
+    if_match: IfMatch = None,
+) -> QrCodeAnswer:
+    """Scans are sent to the fallback address or told to come again. A paused code stays as it is."""
+    edit = Edit(qr_id, Change({"status": PAUSED}), if_match)
+    code = await changes.change(author_of(caller), edit, "qr_code.paused")
+    response.headers["ETag"] = etag(code.version)
+    return QrCodeAnswer.of(code, public_url)
+
+
+@router.post("/v1/qr-codes/{qr_id}/resume", summary="Resume a QR code", responses=_STATE_PROBLEMS)
+async def resume_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
+    qr_id: UUID,
+    caller: Writer,
+    changes: Changes,
+    public_url: PublicUrl,
+    response: Response,
+    if_match: IfMatch = None,
+) -> QrCodeAnswer:
+    """It redirects again. An active code stays as it is."""
+    edit = Edit(qr_id, Change({"status": ACTIVE}), if_match)
+    code = await changes.change(author_of(caller), edit, "qr_code.resumed")
+    response.headers["ETag"] = etag(code.version)
+    return QrCodeAnswer.of(code, public_url)
+
+
+@router.post("/v1/qr-codes/{qr_id}/archive", summary="Archive a QR code", responses=_STATE_PROBLEMS)
+async def archive_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
+    qr_id: UUID,
+    caller: Writer,
+    changes: Changes,
+    public_url: PublicUrl,
+    response: Response,
+    if_match: IfMatch = None,
+) -> QrCodeAnswer:
+    """It leaves the list and goes on redirecting. An archived code stays as it is."""
+    edit = Edit(qr_id, Change({"status": ARCHIVED}), if_match)
+    code = await changes.change(author_of(caller), edit, "qr_code.archived")
+    response.headers["ETag"] = etag(code.version)
+    return QrCodeAnswer.of(code, public_url)
+
+
+@router.post(
+    "/v1/qr-codes/{qr_id}/restore",
+    summary="Restore a QR code",
+    responses=problem_responses(
+        *MEMBER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.DOMAIN_NOT_VERIFIED, ProblemKind.STALE_VERSION
+    ),
+)
+async def restore_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
+    qr_id: UUID,
+    caller: Writer,
+    changes: Changes,
+    public_url: PublicUrl,
+    response: Response,
+    if_match: IfMatch = None,
+) -> QrCodeAnswer:
+    """Out of the archive or from deletion, to the state before. Any other code stays as it is."""
+    code = await changes.restore(author_of(caller), qr_id, if_match, None)
+    response.headers["ETag"] = etag(code.version)
+    return QrCodeAnswer.of(code, public_url)

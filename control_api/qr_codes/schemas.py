@@ -1,70 +1,32 @@
 """QR codes as JSON."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from control_api.qr_codes.model import ACTIVE, Change, NewQrCode, QrCode
-from control_api.qr_codes.password import MAX_CHARACTERS, parse_password
+from control_api.qr_codes.code_fields import (
+    Closing,
+    CodeType,
+    CustomCode,
+    Fallback,
+    MaxScans,
+    Opening,
+    Password,
+    Reason,
+    RedirectStatus,
+    SettableStatus,
+    Status,
+    StoredObject,
+    Tags,
+    Target,
+)
+from control_api.qr_codes.model import ACTIVE, Change, Edit, NewQrCode, QrCode
 from control_api.qr_codes.routing_fields import AnsweredForwardQuery, AnsweredRules, ForwardQuery, Rules
-from control_api.web.moment import Moment
 from control_api.web.paging import Page
 from control_api.web.partial import Partial, absent
 from control_api.web.text import Line
-from scanhop.routing.targets import parse_target
-from scanhop.wire.short_codes import parse_custom_code
-
-MAX_TAGS = 20
-MAX_TAG = 50
-
-
-def _require_code(text: str) -> str:
-    """As it was written: only its domain says whether letter case counts. Raises InvalidShortCode."""
-    parse_custom_code(text)
-    return text
-
-
-def _without_repetitions(tags: list[str]) -> list[str]:
-    return list(dict.fromkeys(tags))
-
-
-Target = Annotated[
-    str,
-    AfterValidator(parse_target),
-    Field(description="Where a scan is sent; http or https", examples=["https://example.com/menu"]),
-]
-Fallback = Annotated[
-    str,
-    AfterValidator(parse_target),
-    Field(description="Where a scan is sent while the code is paused, outside its time or over its limit"),
-]
-CustomCode = Annotated[
-    str,
-    AfterValidator(_require_code),
-    Field(
-        description="1 to 63 characters of a-z, 0-9, '-', '_'; any free one if absent. "
-        "In lower case, but on a domain whose codes are exact",
-        examples=["menu"],
-    ),
-]
-Password = Annotated[
-    str,
-    AfterValidator(parse_password),
-    Field(
-        description="Asked for before a scan is sent on; never answered",
-        json_schema_extra={"minLength": 1, "maxLength": MAX_CHARACTERS, "writeOnly": True},
-    ),
-]
-Opening = Annotated[Moment, Field(description="From when on it redirects")]
-Closing = Annotated[Moment, Field(description="Until when it redirects; later than starts_at")]
-MaxScans = Annotated[int, Field(strict=True, ge=1, le=10**15, description="After so many scans it stops redirecting")]
-Tag = Annotated[Line, Field(max_length=MAX_TAG)]
-Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS), AfterValidator(_without_repetitions)]
-RedirectStatus = Literal[301, 302, 307, 308]
-Status = Literal["active", "paused", "archived", "banned"]
-SettableStatus = Literal["active", "paused", "archived"]
 
 
 class QrCodeWanted(BaseModel):
@@ -73,13 +35,14 @@ class QrCodeWanted(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Line
-    type: Literal["url"] = "url"
+    type: CodeType = "url"
     target_url: Target
     short_code: CustomCode | None = None
     domain: Annotated[
         str | None,
         Field(description="The host of a verified domain; the default domain if absent", examples=["qr.example.com"]),
     ] = None
+    project_id: UUID | None = None
     fallback_url: Fallback | None = None
     redirect_status: RedirectStatus = 302
     forward_query: ForwardQuery = False
@@ -89,17 +52,20 @@ class QrCodeWanted(BaseModel):
     max_scans: MaxScans | None = None
     password: Password | None = None
     tags: Tags = []
+    design: StoredObject = {}
+    type_data: StoredObject = {}
 
     def to_model(self) -> NewQrCode:
         return NewQrCode(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
-class QrCodeChange(Partial):
+class ChangedFields(Partial):
     """What is to change; null clears a field. At least one field."""
 
     name: Line = absent()
     target_url: Target = absent()
     status: SettableStatus = absent()
+    project_id: UUID | None = absent()
     fallback_url: Fallback | None = absent()
     redirect_status: RedirectStatus = absent()
     forward_query: ForwardQuery = absent()
@@ -109,12 +75,29 @@ class QrCodeChange(Partial):
     max_scans: MaxScans | None = absent()
     password: Password | None = absent()
     tags: Tags = absent()
+    design: StoredObject = absent()
+    type_data: StoredObject = absent()
 
     def to_model(self) -> Change:
-        fields = self.sent_fields()
+        fields = {name: value for name, value in self.sent_fields().items() if name in ChangedFields.model_fields}
         sets_password = "password" in fields
         password = fields.pop("password", None)
         return Change(fields, sets_password, password)
+
+    @model_validator(mode="after")
+    def _changes_the_code(self) -> Self:
+        if self.model_fields_set.isdisjoint(ChangedFields.model_fields):
+            raise ValueError(f"must hold at least one of {', '.join(ChangedFields.model_fields)}")
+        return self
+
+
+class QrCodeChange(ChangedFields):
+    """What is to change; null clears a field. At least one field besides `reason`."""
+
+    reason: Reason | None = absent()
+
+    def to_edit(self, qr_id: UUID, if_match: str | None) -> Edit:
+        return Edit(qr_id, self.to_model(), if_match, self.reason)
 
 
 class QrCodeAnswer(BaseModel):
@@ -132,6 +115,8 @@ class QrCodeAnswer(BaseModel):
     fallback_url: str | None
     status: Status
     is_active: bool
+    ban_reason: str | None = Field(description="abuse or legal, of a banned code")
+    ban_note: str | None = Field(description="What the platform admin says of the ban")
     redirect_status: int
     forward_query: AnsweredForwardQuery
     rules: AnsweredRules
@@ -141,6 +126,8 @@ class QrCodeAnswer(BaseModel):
     has_password: bool
     version: int = Field(description="Grows by one with every change; also the ETag")
     tags: list[str]
+    design: dict[str, Any]
+    type_data: dict[str, Any]
     created_at: datetime
     updated_at: datetime
 
@@ -154,7 +141,7 @@ class QrCodeAnswer(BaseModel):
 
 
 class QrCodePage(BaseModel):
-    """QR codes, newest first."""
+    """QR codes, in the order that was asked for."""
 
     data: list[QrCodeAnswer]
     next_cursor: str | None
@@ -162,6 +149,25 @@ class QrCodePage(BaseModel):
     @classmethod
     def of(cls, page: Page[QrCode], public_url: str) -> "QrCodePage":
         return cls(data=[QrCodeAnswer.of(code, public_url) for code in page.items], next_cursor=page.next_cursor)
+
+
+class TagAnswer(BaseModel):
+    """A tag of the workspace."""
+
+    name: str
+    codes: int = Field(description="How many codes that are not deleted have it")
+
+
+class TagPage(BaseModel):
+    """Tags by their names."""
+
+    data: list[TagAnswer]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Page[tuple[str, int]]) -> "TagPage":
+        tags = [TagAnswer(name=name, codes=codes) for name, codes in page.items]
+        return cls(data=tags, next_cursor=page.next_cursor)
 
 
 def _short_url(code: QrCode, public_url: str) -> str:

@@ -1,5 +1,7 @@
 """A bound on request bodies, whether or not they announce their length."""
 
+from collections.abc import Mapping
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_api.web.problem import Problem, problem_response
@@ -12,33 +14,39 @@ class BodyLimit:
     The server reads on and drops the rest, so that the sender gets to see the answer.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, by_path: Mapping[str, int] | None = None) -> None:
+        """`by_path`: other bounds than `max_bytes`, by the paths that have one."""
         self._app = app
         self._max_bytes = max_bytes
+        self._by_path = by_path or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif _announced_length(scope) > self._max_bytes:
-            await problem_response(scope, self._problem())(scope, receive, send)
+            return
+        max_bytes = self._by_path.get(scope["path"], self._max_bytes)
+        if _announced_length(scope) > max_bytes:
+            await problem_response(scope, _problem(max_bytes))(scope, receive, send)
         else:
-            await self._app(scope, self._bounded(receive), send)
+            await self._app(scope, _bounded(receive, max_bytes), send)
 
-    def _bounded(self, receive: Receive) -> Receive:
-        read = 0
 
-        async def receive_bounded() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._max_bytes:
-                raise self._problem()
-            return message
+def _bounded(receive: Receive, max_bytes: int) -> Receive:
+    read = 0
 
-        return receive_bounded
+    async def receive_bounded() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > max_bytes:
+            raise _problem(max_bytes)
+        return message
 
-    def _problem(self) -> Problem:
-        return Problem(ProblemKind.BODY_TOO_LARGE, f"A body may have at most {self._max_bytes} bytes.")
+    return receive_bounded
+
+
+def _problem(max_bytes: int) -> Problem:
+    return Problem(ProblemKind.BODY_TOO_LARGE, f"A body may have at most {max_bytes} bytes.")
 
 
 def _announced_length(scope: Scope) -> int:

@@ -1,14 +1,19 @@
-"""Pages of a list, newest first: a cursor names the last object that was seen, so inserts never shift a page."""
+"""Pages of a list: a cursor names the last object that was seen, so inserts never shift a page.
+
+Most lists are newest first. A list that can be sorted in several ways has a SortedPageRequest; its cursors hold for
+the order they were made in.
+"""
 
 import base64
 import binascii
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
+import orjson
 from fastapi import Depends, Query
 
 from control_api.web.problem import InvalidParameter, Problem
@@ -16,11 +21,13 @@ from control_api.web.problem_catalogue import ProblemKind
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+MAX_KEY = 1000
 _CURSOR = struct.Struct(">q16s")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 Item = TypeVar("Item")
+Key = datetime | int | str
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,64 @@ class Page(Generic[Item]):
     next_cursor: str | None
 
 
+@dataclass(frozen=True)
+class SortCursor:
+    """The last object of a page, by what the list is sorted by."""
+
+    key: Key
+    id: UUID
+
+
+@dataclass(frozen=True)
+class SortedPageRequest:
+    """As a PageRequest, in one of several orders; the id decides between equal keys."""
+
+    limit: int
+    sort: str
+    is_descending: bool
+    after: SortCursor | None
+
+    def page_from(
+        self, found: Sequence[tuple[Item, datetime | int | str]], id_of: Callable[[Item], UUID]
+    ) -> Page[Item]:
+        """`found`: up to `limit + 1` objects with their keys; the one too many says that there are more."""
+        items = [item for item, _ in found[: self.limit]]
+        if len(found) <= self.limit:
+            return Page(items, None)
+        return Page(items, self._encode(SortCursor(found[self.limit - 1][1], id_of(items[-1]))))
+
+    def _encode(self, cursor: SortCursor) -> str:
+        key = cursor.key if isinstance(cursor.key, str | int) else (cursor.key - _EPOCH) // _MICROSECOND
+        return base64.urlsafe_b64encode(orjson.dumps([self.sort, self.is_descending, key, cursor.id.hex])).decode()
+
+
+def sorted_page_request(
+    limit: int, cursor: str | None, sort: str, *, is_descending: bool, key_types: Mapping[str, type]
+) -> SortedPageRequest:
+    """`key_types`: datetime, int or str for each order that the list knows. Raises Problem."""
+    after = None
+    if cursor is not None:
+        try:
+            after = _parse_sort_cursor(cursor, [sort, is_descending], key_types[sort])
+        except (binascii.Error, OverflowError, ValueError, TypeError, AttributeError):
+            raise _bad_cursor("must be a `next_cursor` as it was answered, of the same order") from None
+    return SortedPageRequest(limit, sort, is_descending, after)
+
+
+def _parse_sort_cursor(text: str, order: list[str | bool], key_type: type) -> SortCursor:
+    """Raises ValueError and its like."""
+    sort, is_descending, key, raw_id = orjson.loads(base64.b64decode(text, altchars=b"-_", validate=True))
+    if [sort, is_descending] != order:
+        raise ValueError("of another order")
+    if key_type is str:
+        if not isinstance(key, str) or len(key) > MAX_KEY or "\0" in key:
+            raise ValueError("no such key")
+        return SortCursor(key, UUID(hex=raw_id))
+    if type(key) is not int or not 0 <= key < 1 << 63:
+        raise ValueError("no such key")
+    return SortCursor(key if key_type is int else _EPOCH + timedelta(microseconds=key), UUID(hex=raw_id))
+
+
 def encode_cursor(cursor: Cursor) -> str:
     microseconds = (cursor.created_at - _EPOCH) // _MICROSECOND
     return base64.urlsafe_b64encode(_CURSOR.pack(microseconds, cursor.id.bytes)).decode()
@@ -58,12 +123,15 @@ def parse_cursor(text: str) -> Cursor:
         microseconds, raw_id = _CURSOR.unpack(base64.b64decode(text, altchars=b"-_", validate=True))
         return Cursor(_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=raw_id))
     except (binascii.Error, struct.error, OverflowError, ValueError):
-        reason = "must be a `next_cursor` as it was answered"
-        raise Problem(
-            ProblemKind.BAD_CURSOR,
-            f"cursor: {reason}",
-            invalid_parameters=[InvalidParameter(name="cursor", reason=reason)],
-        ) from None
+        raise _bad_cursor("must be a `next_cursor` as it was answered") from None
+
+
+def _bad_cursor(reason: str) -> Problem:
+    return Problem(
+        ProblemKind.BAD_CURSOR,
+        f"cursor: {reason}",
+        invalid_parameters=[InvalidParameter(name="cursor", reason=reason)],
+    )
 
 
 def page_from(found: Sequence[Item], limit: int, cursor_of: Callable[[Item], Cursor]) -> Page[Item]:
@@ -72,10 +140,11 @@ def page_from(found: Sequence[Item], limit: int, cursor_of: Callable[[Item], Cur
     return Page(items, encode_cursor(cursor_of(items[-1])) if len(found) > limit else None)
 
 
-def _page_request(
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many objects at most")] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
-) -> PageRequest:
+AskedLimit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many objects at most")]
+AskedCursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+
+
+def _page_request(limit: AskedLimit = DEFAULT_LIMIT, cursor: AskedCursor = None) -> PageRequest:
     return PageRequest(limit, None if cursor is None else parse_cursor(cursor))
 
 

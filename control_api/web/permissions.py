@@ -1,7 +1,8 @@
 """Who may do what in a workspace: one table, which every route refers to by the name of a scope.
 
-A scope is `object:read` or `object:write`. What a caller may do is what their role allows and, for a key, its scopes
-do not leave out. Platform admins stand outside: they belong to no workspace.
+A scope is `object:read` or `object:write`; `profile` and `memberships` are the caller's own. What a caller may do is
+what their role allows and, for a key, its scopes do not leave out. Platform admins stand outside: they belong to no
+workspace.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,33 +21,37 @@ class Role(StrEnum):
     BILLING = "billing"
 
 
-_MANAGERS = frozenset({Role.OWNER, Role.ADMIN})
-_EDITORS = _MANAGERS | {Role.EDITOR}
+MANAGERS = frozenset({Role.OWNER, Role.ADMIN})
+_EDITORS = MANAGERS | {Role.EDITOR}
 _READERS = _EDITORS | {Role.VIEWER}
-_PAYERS = _MANAGERS | {Role.BILLING}
+_PAYERS = MANAGERS | {Role.BILLING}
 _ALL = frozenset(Role)
 
 PERMISSIONS: Mapping[str, frozenset[Role]] = {
+    "profile:read": _ALL,
+    "profile:write": _ALL,
+    "memberships:read": _ALL,
+    "memberships:write": _ALL,
     "workspace:read": _ALL,
-    "workspace:write": _MANAGERS,
+    "workspace:write": MANAGERS,
     "workspace:delete": frozenset({Role.OWNER}),
     "members:read": _ALL,
-    "members:write": _MANAGERS,
-    "api-keys:read": _MANAGERS,
-    "api-keys:write": _MANAGERS,
+    "members:write": MANAGERS,
+    "api-keys:read": _ALL,  # owners and admins: of every member; others: their own
+    "api-keys:write": _ALL,
     "qr-codes:read": _READERS,
     "qr-codes:write": _EDITORS,
     "projects:read": _READERS,
     "projects:write": _EDITORS,
     "domains:read": _READERS,
-    "domains:write": _MANAGERS,
+    "domains:write": MANAGERS,
     "analytics:read": _READERS,
     "credits:read": _ALL,
     "credits:spend": _EDITORS | {Role.BILLING},
     "billing:read": _PAYERS,
     "billing:write": _PAYERS,
-    "logs:read": _MANAGERS,
-    "audit:read": _MANAGERS,
+    "logs:read": MANAGERS,
+    "audit:read": MANAGERS,
 }
 
 

@@ -161,9 +161,18 @@ def _problem_from_validation(error: RequestValidationError) -> Problem:
     found = error.errors()
     if any(each["loc"][0] == "path" for each in found):
         return not_found("object")
-    listed = [one for each in found[:_MAX_LISTED] for one in _invalid_parameters(each)][:_MAX_LISTED]
+    listed = _list_invalid(found)
     detail = "; ".join(f"{each.name}: {each.reason}" for each in listed[:3])
     return Problem(ProblemKind.INVALID_PARAMETERS, detail, invalid_parameters=listed)
+
+
+def _list_invalid(found: Sequence[Any]) -> list[InvalidParameter]:
+    return [one for each in found[:_MAX_LISTED] for one in _invalid_parameters(each)][:_MAX_LISTED]
+
+
+def invalid_parameters_of(found: Sequence[Any]) -> list[InvalidParameter]:
+    """What pydantic says of an object, as it would be said of a body that it is the whole of."""
+    return _list_invalid([{**each, "loc": ("body", *each["loc"])} for each in found])
 
 
 def _invalid_parameters(error: Mapping[str, Any]) -> list[InvalidParameter]:

@@ -39,6 +39,13 @@ def matches_all(conditions: Iterable[Condition], facts: Facts) -> bool:
     return True
 
 
+def judge(condition: Condition, facts: Facts) -> Verdict:
+    """Whether it is met, for people who ask why; None, which is not met, where the fact is not known."""
+    look = _LOOKS.get(condition.kind)
+    verdict = None if look is None else look(condition, facts)
+    return None if verdict is None else verdict is not condition.is_negated
+
+
 def matches(condition: Condition, facts: Facts) -> bool:
     return matches_all((condition,), facts)
 

@@ -80,6 +80,13 @@ def must_await(route: Route) -> bool:
     )
 
 
+def is_counted(route: Route) -> bool:
+    """Whether the decision depends on how often the code was scanned."""
+    return route.max_scans is not None or any(
+        condition.kind == Kind.SCANS for rule in route.rules for condition in rule.when
+    )
+
+
 def _refuse(route: Route) -> Decision:
     if route.status is Status.DELETED:
         return DELETED

@@ -6,6 +6,10 @@ SELECT * FROM edge_routes_v1 WHERE domain_id = $1 AND short_code = $2;
 -- The worker's look-up of a code to publish.
 SELECT * FROM edge_routes_v1 WHERE qr_id = $1;
 
+-- name: list_routes_by_id
+-- The same of many.
+SELECT * FROM edge_routes_v1 WHERE qr_id = ANY ($1);
+
 -- name: list_routes
 -- Every code there is, in the order they lie.
 SELECT * FROM edge_routes_v1;

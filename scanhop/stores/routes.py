@@ -150,6 +150,12 @@ class RouteTable:
             row = await connection.fetchrow(self._queries["find_route_by_id"], qr_id)
         return None if row is None else compile_route(dict(row))
 
+    async def list_routes_by_id(self, ids: Sequence[UUID]) -> CompiledRows:
+        """Of those that there are, in no order. Raises StoreError alone."""
+        async with self._postgres.checked_connection() as connection:
+            rows = await connection.fetch(self._queries["list_routes_by_id"], list(ids))
+        return compile_rows([dict(row) for row in rows])
+
     async def list_batches(self, size: int) -> AsyncGenerator[CompiledRows, None]:
         """Every code as of one moment after this was begun, `size` at once. Raises StoreError alone."""
         async with (
@@ -158,17 +164,18 @@ class RouteTable:
         ):
             cursor = await connection.cursor(self._queries["list_routes"])
             while rows := await cursor.fetch(size):
-                yield _compile_batch([dict(row) for row in rows])
+                yield compile_rows([dict(row) for row in rows])
 
     async def find_unreadable_row(self, qr_id: UUID) -> UnreadableRow | None:
         """The code that is meant, if its row cannot be a route."""
         async with self._postgres.checked_connection() as connection:
             row = await connection.fetchrow(self._queries["find_route_by_id"], qr_id)
-        unreadable = [] if row is None else _compile_batch([dict(row)]).unreadable
+        unreadable = [] if row is None else compile_rows([dict(row)]).unreadable
         return unreadable[0] if unreadable else None
 
 
-def _compile_batch(rows: Sequence[Mapping[str, Any]]) -> CompiledRows:
+def compile_rows(rows: Sequence[Mapping[str, Any]]) -> CompiledRows:
+    """Rows of the view `edge_routes_v1`."""
     batch = CompiledRows([], [])
     for row in rows:
         try:

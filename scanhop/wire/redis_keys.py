@@ -20,6 +20,8 @@ SCANS_PREFIX = "scans:"
 SCANS_DIRTY_KEY = "scans_dirty"  # counters that moved since they were handed on to be persisted
 SCANS_PERSISTING_KEY = "scans_persisting"  # counters that are being persisted
 
+ATTEMPTS_PREFIX = "attempts:"
+
 _ROUTE_KEY = re.compile(rb"route:([0-9a-f]{32}):(.*)", re.DOTALL)
 
 
@@ -42,3 +44,8 @@ def parse_route_key(key: bytes) -> tuple[bytes, str] | None:
 def scans_key(qr_id: bytes) -> str:
     """The counter of one code's counted scans."""
     return f"{SCANS_PREFIX}{qr_id.hex()}"
+
+
+def attempts_key(what: str, kind: str, name: str) -> str:
+    """How often a thing was tried, by an account or a network, whose `name` is a hash."""
+    return f"{ATTEMPTS_PREFIX}{what}:{kind}:{name}"

@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -52,6 +53,17 @@ def test_an_edit_and_a_deletion_reach_the_edge(product):
         eventually(lambda: httpx.get(code["short_url"]).status_code == 302)
         assert api.delete(path).status_code == 204
         eventually(lambda: httpx.get(code["short_url"]).status_code == 410)
+
+
+def test_a_scheduled_change_reaches_the_edge_at_its_time(product):
+    with product.api(product.new_account("season@example.com")) as api:
+        code = _create(api, "Season")
+        at = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+        path = f"/v1/qr-codes/{code['id']}/scheduled-changes"
+        wanted = {"at": at, "change": {"target_url": "https://example.com/season"}}
+        assert api.post(path, json=wanted).status_code == 201
+        eventually(lambda: httpx.get(code["short_url"]).headers["location"] == "https://example.com/season")
+        assert api.get(path).json()["data"][0]["status"] == "applied"
 
 
 def test_a_thousand_scans_are_a_thousand_rows_with_the_right_figures(product):

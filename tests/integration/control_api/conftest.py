@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
@@ -21,7 +22,15 @@ OpenApi = Callable[..., AbstractAsyncContextManager[Api]]
 
 @pytest.fixture
 def settings(postgres_dsn: str, redis_url: str) -> ApiSettings:
-    return ApiSettings(postgres_dsn, redis_url, f"http://{NOBODY}/", "https://qr.example", ADMIN_KEY)
+    return ApiSettings(
+        postgres_dsn,
+        redis_url,
+        f"http://{NOBODY}/",
+        "https://qr.example",
+        ADMIN_KEY,
+        access_keys=(b"a" * 32,),
+        state_keys=(b"s" * 32,),
+    )
 
 
 @pytest.fixture
@@ -55,3 +64,11 @@ async def account(api: Api) -> Account:
 @pytest_asyncio.fixture
 async def code(api: Api, account: Account) -> dict[str, Any]:
     return await api.create_code(account)
+
+
+@pytest_asyncio.fixture
+async def database(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """Behind the API's back."""
+    connection = await asyncpg.connect(postgres_dsn)
+    yield connection
+    await connection.close()

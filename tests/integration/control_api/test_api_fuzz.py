@@ -98,3 +98,56 @@ async def test_any_path_and_header(api, account, code, path, if_match):
     headers = [*account.headers.items(), ("if-match", if_match.replace(b"\r", b"").replace(b"\n", b""))]
     answer = await api.client.request("PATCH", f"/v1/qr-codes/{code['id']}", headers=headers, json={"name": "Menu"})
     assert answer.status_code in (200, 412)
+
+
+ITEMS = st.lists(st.dictionaries(FIELDS | st.sampled_from(["id", "version", "reason"]), PLAUSIBLE | JSON, max_size=4))
+NESTED = st.fixed_dictionaries(
+    {},
+    optional={
+        "items": ITEMS | JSON,
+        "version": st.sampled_from([1, 2]) | JSON,
+        "reason": TEXT,
+        "at": st.sampled_from(["2999-01-01T00:00:00Z"]) | JSON,
+        "change": BODIES,
+        "country": TEXT,
+        "user_agent": TEXT,
+        "language": TEXT,
+        "query": TEXT,
+        "ip": st.sampled_from(["192.0.2.1", "fe80::1%eth0"]) | TEXT,
+        "now": st.sampled_from(TIMES),
+        "name": TEXT,
+        "color": st.sampled_from(["#aabbcc"]) | TEXT,
+        "qr_ids": JSON,
+    },
+)
+
+
+@settings(LAX, max_examples=60)
+@given(body=NESTED, kept=st.sampled_from([["items"], ["version", "reason"], ["at", "change"], ["name", "color"], []]))
+async def test_any_body_of_what_is_nested(api, account, code, body, kept):
+    told = {name: value for name, value in body.items() if name in kept} if kept else body
+    url = f"/v1/qr-codes/{code['id']}"
+    for method, path in (
+        ("POST", "/v1/qr-codes/bulk"),
+        ("PATCH", "/v1/qr-codes/bulk"),
+        ("POST", f"{url}/resolve"),
+        ("POST", f"{url}/rollback"),
+        ("POST", f"{url}/scheduled-changes"),
+        ("POST", "/v1/projects"),
+    ):
+        content = json.dumps(told).encode()
+        check(await api.client.request(method, path, headers=account.headers, content=content))
+
+
+@settings(LAX, max_examples=60)
+@given(
+    name=st.sampled_from(["search", "tags", "project_id", "domain", "type", "created_to", "sort", "order", "cursor"]),
+    value=TEXT,
+    path=st.sampled_from(["/v1/qr-codes", "/v1/tags"]),
+)
+async def test_any_search(api, account, code, name, value, path):
+    query = {name: value.encode("utf-8", "surrogatepass").decode("latin-1")}
+    check(await api.client.get(path, headers=account.headers, params=query))
+    admin = {"short_code": "short_code", "search": "target"}.get(name)
+    if admin:
+        check(await api.client.get("/v1/admin/qr-codes", headers=ADMIN, params={admin: query[name]}))

@@ -15,7 +15,7 @@ import redis
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
 
-from control_api.qr_codes.publication import enqueue_publication
+from control_api.qr_codes.publication import enqueue_publication, enqueue_publications
 from control_api.upkeep.daily_reconcile import RECONCILE, enqueue_reconcile
 from scanhop.stores.routes import UNREADABLE
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
@@ -215,3 +215,36 @@ def _next_line(worker: "subprocess.Popen[bytes]", event: bytes) -> dict[str, str
         if b'"%s"' % event in line:
             return dict(orjson.loads(line))
     raise AssertionError(f"it ended without {event!r}")
+
+
+async def test_a_scheduled_change_that_came_due_while_no_worker_ran_is_made_up_for(postgres_dsn, redis_url, start):
+    connection = await asyncpg.connect(postgres_dsn)
+    [qr_id] = await insert_codes(postgres_dsn, ["season2"])
+    await connection.execute(
+        "INSERT INTO qr_code_scheduled_changes (id, workspace_id, qr_id, at, change, created_by, created_at) "
+        "SELECT gen_random_uuid(), workspace_id, id, now() - interval '1 hour', $1, 'key:k', now() FROM qr_codes",
+        '{"target_url": "https://example.org/season"}',
+    )
+    workers = [start(postgres_dsn, redis_url) for _ in range(2)]
+    with redis.Redis.from_url(redis_url) as client:
+        eventually(lambda: b"example.org/season" in (client.get(route_key(DEFAULT_DOMAIN_ID, "season2")) or b""))
+    row = await connection.fetchrow("SELECT status, version FROM qr_code_scheduled_changes")
+    assert tuple(row) == ("applied", 2)
+    assert await connection.fetchval("SELECT version FROM qr_codes WHERE id = $1", qr_id) == 2
+    await connection.close()
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(15) == 0
+
+
+async def test_it_publishes_many_codes_by_one_job(postgres_dsn, redis_url, start):
+    connection = await asyncpg.connect(postgres_dsn)
+    start(postgres_dsn, redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        eventually(lambda: complete(client))
+        codes = [f"bulk{number}" for number in range(600)]
+        await enqueue_publications(connection, await insert_codes(postgres_dsn, codes, max_scans=5))
+        assert await connection.fetchval("SELECT count(*) FROM pgqueuer") <= 2
+        keys = [route_key(DEFAULT_DOMAIN_ID, code) for code in codes]
+        eventually(lambda: client.exists(*keys) == len(codes))
+    await connection.close()

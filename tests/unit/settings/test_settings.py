@@ -4,10 +4,21 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanhop.settings import PREFIX, Bind, InvalidSettings, Settings, load_settings, require
+from scanhop.settings import (
+    PREFIX,
+    Bind,
+    InvalidSettings,
+    Settings,
+    derived_secret,
+    derived_secrets,
+    load_settings,
+    require,
+)
 
 SECRET = "correct-horse-battery"
 NOWHERE = Path("/nonexistent/.env")
@@ -45,6 +56,9 @@ def test_without_variables_everything_has_its_default():
         ("clickhouse_url", "http://localhost:8123/scanhop", "http://localhost:8123/scanhop"),
         ("admin_key", SECRET, SECRET),
         ("secret_key", SECRET, SECRET),
+        ("secret_key", f"{SECRET}, {SECRET}-2", f"{SECRET}, {SECRET}-2"),
+        ("registration", "closed", "closed"),
+        ("api_url", "https://api.example.com/", "https://api.example.com"),
         ("public_url", "https://qr.example.com", "https://qr.example.com"),
         ("public_url", "https://qr.example.com/", "https://qr.example.com"),
         ("public_url", "http://localhost:8080", "http://localhost:8080"),
@@ -78,6 +92,11 @@ def test_each_variable_is_read(name, text, value):
     [
         ("admin_key", "too-short"),
         ("secret_key", "too-short"),
+        ("secret_key", f"{SECRET},too-short"),
+        ("secret_key", f"{SECRET},"),
+        ("registration", "maybe"),
+        ("api_url", "api.example.com"),
+        ("google_discovery_url", "ftp://example.com"),
         ("public_url", "qr.example.com"),
         ("public_url", "ftp://qr.example.com"),
         ("public_url", "https://"),
@@ -233,3 +252,18 @@ def test_a_setting_that_a_command_needs_is_required_by_its_variables_name():
     assert require(load(redis_url="redis://a"), "redis_url") == "redis://a"
     with pytest.raises(InvalidSettings, match="SCANHOP_REDIS_URL: must be set"):
         require(load(), "redis_url")
+
+
+def test_secrets_are_derived_by_hkdf_one_for_each_key_and_label():
+    derived = derived_secrets(load(secret_key=f"{SECRET}, {SECRET}-2"), "access-token")
+    expected = [
+        HKDF(hashes.SHA256(), 32, salt=b"scanhop", info=b"access-token").derive(key.encode())
+        for key in (SECRET, f"{SECRET}-2")
+    ]
+    assert list(derived) == expected
+    assert derived_secret(load(secret_key=f"{SECRET},{SECRET}-2"), "access-token") == expected[0]
+    assert derived_secrets(load(secret_key=SECRET), "another") != derived[:1]
+
+
+def test_without_a_secret_key_nothing_that_keeps_somebody_out_is_derived():
+    assert derived_secrets(load(), "access-token") == ()

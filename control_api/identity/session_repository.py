@@ -1,0 +1,77 @@
+"""Sessions, refresh tokens and password resets in Postgres, on the connection that is given."""
+
+from datetime import datetime
+from uuid import UUID
+
+from control_api.identity.model import PresentedRefresh, Session
+from scanhop.stores.postgres import Connection
+from scanhop.stores.sql import load_queries
+from scanhop.wire.ids import UserId
+
+
+class SessionRepository:
+    """Reads its statements once."""
+
+    def __init__(self) -> None:
+        self._sql = load_queries("control_api.identity")
+
+    async def create(self, connection: Connection, session: Session) -> None:
+        """Sessions of the user that have expired are forgotten."""
+        await connection.execute(self._sql["delete_ended_sessions"], session.user_id, session.created_at)
+        await connection.execute(
+            self._sql["create_session"],
+            session.id,
+            session.user_id,
+            session.method,
+            session.created_at,
+            session.expires_at,
+        )
+
+    async def create_refresh_token(
+        self, connection: Connection, session_id: UUID, token_hash: bytes, now: datetime
+    ) -> None:
+        await connection.execute(self._sql["create_refresh_token"], token_hash, session_id, now)
+
+    async def lock_refresh(self, connection: Connection, token_hash: bytes, now: datetime) -> PresentedRefresh | None:
+        row = await connection.fetchrow(self._sql["lock_refresh"], token_hash)
+        if row is None:
+            return None
+        fields = dict(row)
+        is_used, is_revoked = fields.pop("is_used"), fields.pop("is_revoked")
+        session = Session(**fields)
+        return PresentedRefresh(session, is_used, is_ended=is_revoked or session.expires_at <= now)
+
+    async def use_refresh_token(self, connection: Connection, token_hash: bytes, now: datetime) -> None:
+        await connection.execute(self._sql["use_refresh_token"], token_hash, now)
+
+    async def extend(self, connection: Connection, session_id: UUID, now: datetime, expires_at: datetime) -> None:
+        await connection.execute(self._sql["extend_session"], session_id, now, expires_at)
+
+    async def revoke(self, connection: Connection, session_id: UUID, now: datetime, reason: str) -> None:
+        await connection.execute(self._sql["revoke_session"], session_id, now, reason)
+
+    async def revoke_of_user(
+        self, connection: Connection, user_id: UUID, now: datetime, reason: str, keep: UUID | None = None
+    ) -> None:
+        await connection.execute(self._sql["revoke_sessions_of_user"], user_id, now, reason, keep)
+
+    async def create_password_reset(
+        self,
+        connection: Connection,
+        token_hash: bytes,
+        whose: UUID | str,
+        now: datetime,
+        expires_at: datetime,
+    ) -> UserId | None:
+        """`whose`: a user's id or an address. None when there is no such user, which takes the same work."""
+        await connection.execute(self._sql["delete_old_password_resets"], now)
+        user_id, email = (whose, None) if isinstance(whose, UUID) else (None, whose)
+        found: UserId | None = await connection.fetchval(
+            self._sql["create_password_reset"], token_hash, user_id, email, now, expires_at
+        )
+        return found
+
+    async def use_password_reset(self, connection: Connection, token_hash: bytes, now: datetime) -> UserId | None:
+        """Whose it was; all other resets of that user are used up as well."""
+        rows = await connection.fetch(self._sql["use_password_reset"], token_hash, now)
+        return next((row["user_id"] for row in rows if row["is_it"]), None)

@@ -1,0 +1,118 @@
+"""What a platform admin can do with users."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from control_api.audit.trail import AuditTrail
+from control_api.clock import Clock
+from control_api.identity.account_creation import AccountCreation, new_user
+from control_api.identity.key_format import generate_key
+from control_api.identity.model import NewCredentials, User, Workspace
+from control_api.identity.repository import AddressTaken, IdentityRepository
+from control_api.identity.session_repository import SessionRepository
+from control_api.web.paging import Cursor, Page, PageRequest, page_from
+from control_api.web.permissions import ALL_SCOPES
+from control_api.web.problem import Problem, not_found
+from control_api.web.problem_catalogue import ProblemKind
+from scanhop.stores.postgres import Connection, Postgres
+
+DEFAULT_KEY_NAME = "default"
+
+
+@dataclass(frozen=True)
+class NewUser:
+    """A user with all they need to begin; `api_key` is shown this once."""
+
+    user: User
+    workspace: Workspace
+    api_key: str = field(repr=False)
+
+
+class Users:
+    """One transaction per call. Raises Problem, StoreUnavailable."""
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        repository: IdentityRepository,
+        sessions: SessionRepository,
+        audit: AuditTrail,
+        clock: Clock,
+    ) -> None:
+        self._postgres = postgres
+        self._repository = repository
+        self._sessions = sessions
+        self._audit = audit
+        self._clock = clock
+        self._creation = AccountCreation(repository, audit)
+
+    async def create(self, email: str, name: str | None, role: str, actor: str) -> NewUser:
+        """An admin who names an address vouches for it."""
+        wanted = new_user(email, name, role, self._clock())
+        async with self._postgres.transaction() as connection:
+            user, workspace = await self._creation.create(
+                connection, wanted, NewCredentials(email_verified=True), actor
+            )
+            key = await self._create_default_key(connection, workspace, user, actor)
+        return NewUser(user, workspace, key)
+
+    async def list(self, page: PageRequest) -> Page[User]:
+        async with self._postgres.connection() as connection:
+            found = await self._repository.list_users(connection, page)
+        return page_from(found, page.limit, lambda user: Cursor(user.created_at, user.id))
+
+    async def get(self, user_id: UUID) -> User:
+        async with self._postgres.connection() as connection:
+            return _require(await self._repository.find_user(connection, user_id))
+
+    async def update(self, user_id: UUID, fields: dict[str, Any], actor: str) -> User:
+        """`fields`: any of email, name and role. Nothing is written when nothing would differ."""
+        now = self._clock()
+        try:
+            async with self._postgres.transaction() as connection:
+                user = _require(await self._repository.lock_user(connection, user_id))
+                wanted = replace(user, **fields)
+                if wanted == user:
+                    return user
+                updated = await self._repository.update_user(connection, wanted, now)
+                changes = {"fields": sorted(fields), "role": updated.role}
+                await self._audit.record(connection, None, actor, "user.updated", user.id, now, changes=changes)
+        except AddressTaken:
+            raise Problem(ProblemKind.EMAIL_TAKEN, "A user with this e-mail address exists.") from None
+        return updated
+
+    async def delete(self, user_id: UUID, actor: str) -> None:
+        """Anonymises: keys and sessions end, memberships go, the address is free again. Codes go on redirecting."""
+        now = self._clock()
+        async with self._postgres.transaction() as connection:
+            user = _require(await self._repository.lock_user(connection, user_id))
+            await self._sessions.revoke_of_user(connection, user.id, now, "deletion")
+            await self._repository.anonymise_user(connection, user, now)
+            await self._audit.record(connection, None, actor, "user.deleted", user.id, now)
+
+    async def regenerate_key(self, user_id: UUID, actor: str) -> str:
+        """In their personal workspace: the key named `default` is revoked, and this is the new one."""
+        now = self._clock()
+        async with self._postgres.transaction() as connection:
+            user = _require(await self._repository.lock_user(connection, user_id))
+            workspace = await self._repository.find_personal_workspace(connection, user.id)
+            if workspace is None:
+                raise not_found("personal workspace")
+            await self._repository.revoke_named_key(connection, workspace, user.id, DEFAULT_KEY_NAME, now)
+            return await self._create_default_key(connection, workspace, user, actor)
+
+    async def _create_default_key(self, connection: Connection, workspace: Workspace, user: User, actor: str) -> str:
+        key, now = generate_key(), self._clock()
+        await self._repository.create_api_key(
+            connection, key, workspace.id, user.id, DEFAULT_KEY_NAME, now, [ALL_SCOPES]
+        )
+        changes = {"name": DEFAULT_KEY_NAME, "scopes": [ALL_SCOPES]}
+        await self._audit.record(connection, workspace.id, actor, "api_key.created", key.id, now, changes=changes)
+        return key.text
+
+
+def _require(user: User | None) -> User:
+    if user is None:
+        raise not_found("user")
+    return user
