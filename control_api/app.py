@@ -1,5 +1,6 @@
 """Wires the API: one application from its settings, nothing at import."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -8,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 import control_api.analytics.endpoints
+import control_api.audit.endpoints
 import control_api.credits.admin_endpoints
 import control_api.credits.endpoints
 import control_api.domains.endpoints
@@ -20,9 +22,12 @@ import control_api.qr_codes.bulk_endpoints
 import control_api.qr_codes.dry_run_endpoints
 import control_api.qr_codes.endpoints
 import control_api.qr_codes.history_endpoints
+import control_api.request_log.endpoints
 import control_api.system.endpoints
 from control_api.analytics.repository import ScanRepository
 from control_api.analytics.service import Analytics
+from control_api.audit.repository import AuditRepository
+from control_api.audit.service import AuditLog
 from control_api.audit.trail import AuditTrail
 from control_api.clock import Clock, utc_now
 from control_api.credits.administration import Administration
@@ -35,6 +40,9 @@ from control_api.credits.service import Credits
 from control_api.credits.token_usage import TokenUsage
 from control_api.domains.repository import DomainRepository
 from control_api.domains.service import Domains
+from control_api.idempotency.repository import IdempotencyRecords
+from control_api.idempotency.sealed_answer import AnswerSeal
+from control_api.idempotency.service import Idempotency
 from control_api.identity.wiring import close_identity, wire_identity
 from control_api.images.repository import PrintedCodeRepository
 from control_api.images.service import Images
@@ -54,15 +62,25 @@ from control_api.qr_codes.scheduling import ScheduledChanges
 from control_api.qr_codes.service import QrCodes
 from control_api.qr_codes.target_policy import TargetPolicy
 from control_api.qr_codes.versions import VersionWriter
+from control_api.rate_limits.admission import Admission
+from control_api.rate_limits.local_buckets import LocalBuckets
+from control_api.rate_limits.model import Limit
+from control_api.rate_limits.service import RateLimits
+from control_api.rate_limits.shared_buckets import SharedBuckets
+from control_api.request_log.repository import RequestRepository
+from control_api.request_log.service import Logs
+from control_api.request_log.writer import RequestLog
 from control_api.settings import ApiSettings
 from control_api.system.service import Health
 from control_api.web.body_limit import BodyLimit
 from control_api.web.head_as_get import HeadAsGet
 from control_api.web.json_answer import JsonAnswer
-from control_api.web.openapi import describe_problems
+from control_api.web.openapi import complete_openapi
 from control_api.web.problem import answer_problems
+from control_api.web.reference_page import serve_reference
 from control_api.web.request_frame import RequestFrame
 from control_api.web.request_metrics import RequestMetrics
+from scanhop.client_facts.client_address import TrustedNetworks
 from scanhop.client_facts.device import DeviceReader
 from scanhop.client_facts.geo import GeoReader
 from scanhop.stores.clickhouse import ClickHouse
@@ -90,8 +108,10 @@ class Stores:
             settings.postgres_dsn,
             max_connections=settings.postgres_connections,
             command_timeout_s=settings.postgres_timeout_s,
+            connect_timeout_s=settings.postgres_connect_timeout_s,
         )
         self.redis: Redis = open_redis(settings.redis_url, timeout_s=settings.redis_timeout_s)
+        self.redis_for_limits: Redis = open_redis(settings.redis_url, timeout_s=settings.rate_timeout_s)
         self.clickhouse = ClickHouse(settings.clickhouse_url, timeout_s=settings.clickhouse_timeout_s)
 
     async def ping_redis(self) -> None:
@@ -101,6 +121,7 @@ class Stores:
     async def close(self) -> None:
         await self.postgres.close()
         await self.redis.aclose()
+        await self.redis_for_limits.aclose()
         await self.clickhouse.close()
 
 
@@ -115,9 +136,9 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         default_response_class=JsonAnswer,
         redirect_slashes=False,
         strict_content_type=False,
+        docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
-        swagger_ui_oauth2_redirect_url=None,
     )
     _wire(app, settings, stores, clock)
     _wire_credits(app, stores, clock)
@@ -136,14 +157,17 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         control_api.credits.endpoints.router,
         control_api.credits.admin_endpoints.router,
         control_api.jobs.endpoints.router,
+        control_api.audit.endpoints.router,
+        control_api.request_log.endpoints.router,
     ]
     for router in routers:
         app.include_router(router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, by_path={BULK_PATH: MAX_BULK_BYTES})
-    app.add_middleware(RequestFrame, metrics=app.state.metrics)
+    app.add_middleware(RequestFrame, metrics=app.state.metrics, on_finished=app.state.request_log.record)
     app.add_middleware(HeadAsGet)
     answer_problems(app, _allowed_methods(routers))
-    describe_problems(app)
+    complete_openapi(app)
+    serve_reference(app)
     return app
 
 
@@ -153,15 +177,22 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
     state.settings = settings
     state.clock = clock
     state.metrics = RequestMetrics()
+    state.admission = _admission(settings, stores, state.metrics)
+    seal = AnswerSeal(settings.seal_keys)
+    state.idempotency = Idempotency(stores.postgres, IdempotencyRecords(), seal, clock)
     wire_identity(state, settings, stores.postgres, stores.redis, clock)
     state.domains = Domains(
         stores.postgres,
         DomainRepository(),
         DomainTable(stores.postgres),
         DomainCache(stores.redis),
+        AuditTrail(),
         clock,
         settings.public_url,
     )
+    state.audit_log = AuditLog(stores.postgres, AuditRepository())
+    state.request_log = RequestLog(RequestRepository(stores.clickhouse), state.metrics, clock)
+    state.logs = Logs(RequestRepository(stores.clickhouse), clock)
     _wire_codes(app, settings, stores, clock)
     state.images = Images(stores.postgres, PrintedCodeRepository(), settings.public_url)
     state.analytics = Analytics(ScanRepository(stores.clickhouse))
@@ -169,6 +200,16 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
         {"postgres": stores.postgres.ping, "redis": stores.ping_redis, "clickhouse": stores.clickhouse.ping},
         settings.probe_timeout_s,
     )
+
+
+def _admission(settings: ApiSettings, stores: Stores, metrics: RequestMetrics) -> Admission:
+    limits = RateLimits(
+        SharedBuckets(stores.redis_for_limits),
+        LocalBuckets(),
+        metrics,
+        Limit("default", settings.rate_per_second, settings.rate_burst),
+    )
+    return Admission(limits, TrustedNetworks(settings.trusted_proxies))
 
 
 def _wire_codes(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> None:
@@ -213,7 +254,10 @@ def _wire_credits(app: FastAPI, stores: Stores, clock: Clock) -> None:
 def _lifespan(stores: Stores) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        writing = asyncio.create_task(app.state.request_log.run())
         yield
+        await app.state.request_log.close()
+        await writing
         await close_identity(app.state)
         await stores.close()
 

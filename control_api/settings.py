@@ -20,8 +20,9 @@ class GoogleSettings:
 class ApiSettings:
     """`admin_key` None: nobody is platform admin by a key. `public_url`: base of short URLs, without a final slash.
 
-    `access_keys`, `state_keys`: the first signs, all verify; without any nobody signs in. `api_url`: where browsers
-    reach the API. `google` None: nobody signs in by Google. `x_api_key` None: there is no credit service.
+    `seal_keys`: the first seals, all open what was sealed. `access_keys`, `state_keys`: the first signs, all verify;
+    without any nobody signs in. `api_url`: where browsers reach the API. `google` None: nobody signs in by Google.
+    `x_api_key` None: there is no credit service.
     """
 
     postgres_dsn: str
@@ -35,10 +36,15 @@ class ApiSettings:
     ab_secret: bytes = field(default=b"", repr=False)
     x_api_key: str | None = None
     postgres_connections: int = 20
-    postgres_timeout_s: float = 10.0
+    postgres_timeout_s: float = 2.0
+    postgres_connect_timeout_s: float = 1.5
     redis_timeout_s: float = 0.5
+    rate_timeout_s: float = 0.1
     clickhouse_timeout_s: int = 15
     probe_timeout_s: float = 1.0
+    seal_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    rate_per_second: int = 100
+    rate_burst: int = 200
     access_keys: tuple[bytes, ...] = field(default=(), repr=False)
     state_keys: tuple[bytes, ...] = field(default=(), repr=False)
     registration_open: bool = True
@@ -57,6 +63,9 @@ def api_settings_from(settings: Settings) -> ApiSettings:
         clickhouse_url=require(settings, "clickhouse_url"),
         public_url=public_url_from(settings),
         admin_key=settings.admin_key,
+        seal_keys=derived_secrets(settings, "idempotency-answers"),
+        rate_per_second=settings.api_rate_per_second,
+        rate_burst=settings.api_rate_burst,
         access_keys=derived_secrets(settings, "access-token"),
         state_keys=derived_secrets(settings, "sign-in-state"),
         registration_open=settings.registration == "open",

@@ -4,8 +4,9 @@ Jobs: `publish_route` puts a code's route into Redis, should the API not have ma
 code whose scans are limited; `publish_routes` does it for many; `publish_domains` does the same for the verified
 domains; `reconcile` holds scans and rollups against each other. By the clock: the visitor salts of today and tomorrow
 are made, old ones deleted; Redis is kept complete, counts of scans are persisted and mended, scheduled changes of
-codes are applied, once a day `reconcile` is enqueued (`control_api.upkeep`).
-Credits are granted, expired, charged for scans and proven by jobs of the clock (`control_api.jobs.schedule`).
+codes are applied, once a day `reconcile` is enqueued (`control_api.upkeep`), idempotency records that are too old
+are deleted. Credits are granted, expired, charged for scans and proven by jobs of the clock
+(`control_api.jobs.schedule`).
 
 Several workers may run; the queue gives a job to one of them, and each job may be repeated without harm. When
 Postgres is away the worker waits and connects anew. A job whose store is away is tried again, with growing pauses,
@@ -31,6 +32,7 @@ from control_api.credits.clock_jobs import list_credit_jobs
 from control_api.domains.publication import PUBLISH_DOMAINS, publish_domains
 from control_api.domains.repository import DomainRepository
 from control_api.domains.service import Domains
+from control_api.idempotency.repository import delete_old_records
 from control_api.jobs.repository import JobRepository
 from control_api.jobs.schedule import ClockJob, ClockJobs
 from control_api.qr_codes.change_code import CodeChanges
@@ -84,6 +86,7 @@ CHECK_S = 1.0
 PERSIST_S = 1.0
 SCHEDULED_S = 0.5
 RAISE_COUNTERS_S = 60.0
+DELETE_RECORDS_S = 600.0
 
 _log = get_logger()
 
@@ -201,6 +204,9 @@ class _Stores:
         self.count_table = ScanCountTable(postgres)
         self.counted = None if clickhouse is None else CountedScans(clickhouse)
 
+    async def delete_old_records(self) -> None:
+        await delete_old_records(self.postgres, utc_now)
+
 
 def run_worker(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT, then finishes the jobs at hand. Raises InvalidSettings."""
@@ -243,7 +249,9 @@ def _scheduled_changes(settings: Settings, stores: "_Stores") -> ScheduledChange
     repository, audit, public_url = QrCodeRepository(), AuditTrail(), public_url_from(settings)
     writer = VersionWriter(stores.postgres, repository, stores.cache, audit)
     policy = TargetPolicy(public_url, settings.target_allow_hosts, settings.target_block_hosts)
-    domains = Domains(stores.postgres, DomainRepository(), stores.domains, stores.domain_cache, utc_now, public_url)
+    domains = Domains(
+        stores.postgres, DomainRepository(), stores.domains, stores.domain_cache, audit, utc_now, public_url
+    )
     changes = CodeChanges(stores.postgres, repository, writer, policy, domains, PasswordMill(), utc_now)
     return ScheduledChanges(stores.postgres, repository, writer, changes, audit, utc_now)
 
@@ -272,6 +280,7 @@ async def _work_and_keep_up(  # noqa: PLR0913 - the parts of a worker
             tasks.create_task(every(PERSIST_S, "persist_counts", counts.persist)),
             tasks.create_task(every(SCHEDULED_S, "scheduled_changes", scheduled.apply_due)),
             tasks.create_task(every(RAISE_COUNTERS_S, "raise_counters", counts.raise_all, sooner=counters_are_gone)),
+            tasks.create_task(every(DELETE_RECORDS_S, "delete_records", stores.delete_old_records)),
         ]
         await _work(dsn, Jobs(stores, counts, reconcile, clock_jobs), stopping)
         for task in upkeep:

@@ -68,6 +68,8 @@ class Settings(BaseModel):
     api_bind: Bind = Bind(host="127.0.0.1", port=8000)
     metrics_bind: Bind | None = None
     ingest_metrics_bind: Bind | None = None
+    api_rate_per_second: int = Field(default=100, ge=1, le=100_000)
+    api_rate_burst: int = Field(default=200, ge=1, le=1_000_000)
     edge_workers: int = Field(default=1, ge=1, le=256)
     spool_dir: Path | None = None
     spool_max_bytes: int = Field(default=4 << 30, ge=1 << 20)

@@ -1,5 +1,6 @@
 """A workspace of the test's own, with its codes, made with the admin key and emptied at the end."""
 
+import time
 from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
@@ -59,7 +60,19 @@ class Workspace:
         return self._client({"Authorization": f"Bearer {self._product.admin_key}"}.items())
 
     def _client(self, headers: Iterable[tuple[str, str]]) -> httpx.Client:
-        return httpx.Client(base_url=self._product.api_url, headers=dict(headers), timeout=TIMEOUT_S)
+        return httpx.Client(
+            base_url=self._product.api_url, headers=dict(headers), timeout=TIMEOUT_S, transport=_Patient()
+        )
+
+
+class _Patient(httpx.HTTPTransport):
+    """Waits as long as the API's rate limit says, and asks again."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        while (answer := super().handle_request(request)).status_code == 429:
+            answer.close()
+            time.sleep(float(answer.headers["Retry-After"]))
+        return answer
 
 
 def analytics_path(qr_id: str) -> str:

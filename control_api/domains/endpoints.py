@@ -109,8 +109,8 @@ async def delete_domain(domain_id: UUID, caller: Writer, domains: Service, if_ma
     summary="Verify a custom domain",
     responses=problem_responses(*ADMIN_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.HOST_TAKEN),
 )
-async def verify_domain(domain_id: UUID, domains: Service, _admin: Admin, response: Response) -> DomainAnswer:
+async def verify_domain(domain_id: UUID, domains: Service, admin: Admin, response: Response) -> DomainAnswer:
     """From now on its host is its workspace's. A domain that is verified already stays as it is."""
-    domain = await domains.verify(domain_id)
+    domain = await domains.verify(admin, domain_id)
     response.headers["ETag"] = etag(domain.version)
     return DomainAnswer.of(domain)

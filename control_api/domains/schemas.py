@@ -24,7 +24,10 @@ Host = Annotated[
 NotFoundUrl = Annotated[
     str,
     AfterValidator(parse_target),
-    Field(description="Where scans of unknown codes are sent; null: a page says so"),
+    Field(
+        description="Where scans of unknown codes are sent; null: a page says so",
+        examples=["https://example.com/not-found"],
+    ),
 ]
 CodeCase = Annotated[
     Literal["fold", "exact"],

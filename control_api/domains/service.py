@@ -1,19 +1,24 @@
 """What can be done with custom domains.
 
 A domain begins unverified: it takes no codes and no edge knows of it. The platform admin verifies it; of all who
-claim a host one workspace can have it. A change of the verified set is one transaction with the job that publishes
-it. After the commit the set goes to Redis at once; should that fail, the change stands and the job publishes it.
+claim a host one workspace can have it. Each change is recorded in the audit log, in its own transaction; a change of
+the verified set is one transaction with the job that publishes it, too. After the commit the set goes to Redis at
+once; should that fail, the change stands and the job publishes it.
 """
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 from uuid import UUID
 
+from control_api.audit.trail import AuditTrail
 from control_api.clock import Clock, new_id
 from control_api.domains.host import InvalidHost, host_of, parse_host
 from control_api.domains.model import Change, Domain, NewDomain
 from control_api.domains.publication import enqueue_domains, publish_domains
 from control_api.domains.repository import DomainRepository, HostIsAnothers
-from control_api.web.authentication import Member
+from control_api.web.authentication import Caller, Member
 from control_api.web.paging import Cursor, Page, PageRequest, page_from
 from control_api.web.problem import Problem, invalid_parameter, not_found
 from control_api.web.problem_catalogue import ProblemKind
@@ -36,6 +41,7 @@ class Domains:
         repository: DomainRepository,
         table: DomainTable,
         cache: DomainCache,
+        trail: AuditTrail,
         clock: Clock,
         public_url: str,
     ) -> None:
@@ -43,6 +49,7 @@ class Domains:
         self._repository = repository
         self._table = table
         self._cache = cache
+        self._trail = trail
         self._clock = clock
         self._default_host = host_of(public_url)
 
@@ -52,8 +59,9 @@ class Domains:
         now = self._clock()
         async with self._postgres.transaction() as connection:
             domain = await self._repository.create(connection, caller.workspace_id, new_id(now), new, now)
-        if domain is None:
-            raise Problem(ProblemKind.HOST_TAKEN, f"The workspace has the domain {new.host} already.")
+            if domain is None:
+                raise Problem(ProblemKind.HOST_TAKEN, f"The workspace has the domain {new.host} already.")
+            await self._record(connection, caller, "created", domain, asdict(new))
         return domain
 
     async def list(self, caller: Member, page: PageRequest) -> Page[Domain]:
@@ -80,6 +88,7 @@ class Domains:
             if not change.is_visible_in(domain):
                 return domain
             domain = await self._repository.update(connection, domain, change, now)
+            await self._record(connection, caller, "updated", domain, change.fields)
             await self._enqueue(connection, domain)
         await self._publish(domain)
         return domain
@@ -91,10 +100,11 @@ class Domains:
             if await self._repository.has_codes(connection, domain):
                 raise Problem(ProblemKind.DOMAIN_IN_USE, f"Delete the codes on {domain.host} first.")
             await self._repository.delete(connection, domain, now)
+            await self._record(connection, caller, "deleted", domain, {"host": domain.host})
             await self._enqueue(connection, domain)
         await self._publish(domain)
 
-    async def verify(self, domain_id: UUID) -> Domain:
+    async def verify(self, caller: Caller, domain_id: UUID) -> Domain:
         """The domain as it is when it was verified before."""
         now = self._clock()
         try:
@@ -103,6 +113,7 @@ class Domains:
                 if domain.is_verified:
                     return domain
                 domain = await self._repository.verify(connection, domain, now)
+                await self._record(connection, caller, "verified", domain, {"host": domain.host})
                 await self._enqueue(connection, domain)
         except HostIsAnothers:
             raise Problem(ProblemKind.HOST_TAKEN, "Another workspace has this host verified.") from None
@@ -113,6 +124,14 @@ class Domains:
         domain = _require(await self._repository.lock(connection, caller.workspace_id, domain_id))
         require_version(if_match, domain.version)
         return domain
+
+    async def _record(
+        self, connection: Connection, caller: Caller, done: str, domain: Domain, changes: Mapping[str, Any]
+    ) -> None:
+        at, action = self._clock(), f"domain.{done}"
+        await self._trail.record(
+            connection, domain.workspace_id, caller.actor, action, domain.id, at, changes=changes
+        )
 
     async def _enqueue(self, connection: Connection, domain: Domain) -> None:
         if domain.is_verified:

@@ -1,14 +1,18 @@
-"""The route class of every router: callers are admitted first, then the body is read, as JSON and nothing else."""
+"""The route class of every router: callers are admitted first, then the body is read, as JSON and nothing else.
 
-from collections.abc import Callable, Collection, Coroutine, Iterator
-from typing import Any
+Every request is held against a rate limit once it is known whose it is. A POST of a caller that brings an
+`Idempotency-Key` has its effect once. Routes need to do nothing for either.
+"""
+
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from typing import Any, Protocol
 
 import orjson
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from control_api.web.authentication import Guard
+from control_api.web.authentication import Caller, Guard
 from control_api.web.problem import MAX_NAME, InvalidParameter, Problem, invalid_parameter
 from control_api.web.problem_catalogue import ProblemKind
 
@@ -18,7 +22,21 @@ BODY_PROBLEMS = (
     ProblemKind.UNSUPPORTED_MEDIA_TYPE,
     ProblemKind.INVALID_PARAMETERS,
 )
+IDEMPOTENCY_KEY = "Idempotency-Key"
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Admission(Protocol):
+    """Knows who has asked too often; None is somebody without a valid credential."""
+
+    async def charge(self, request: Request, caller: Caller | None) -> None:
+        """Raises Problem."""
+
+
+class Idempotency(Protocol):
+    """Knows what was answered before."""
+
+    async def answer(self, request: Request, caller: Caller, key: str, handle: Handler) -> Response: ...
 
 
 class GuardedRoute(APIRoute):
@@ -31,15 +49,33 @@ class GuardedRoute(APIRoute):
         known = set(_query_names(self.dependant))
 
         async def handle_guarded(request: Request) -> Response:
-            for guard in guards:
-                await guard(request)
+            await _admit(request, guards)
             _check_query(request, known)
             if reads_body:
                 request = _JsonRequest(request.scope, request.receive)
                 await request.parse()
-            return await handle(request)
+            caller: Caller | None = getattr(request.state, "caller", None)
+            key = request.headers.get(IDEMPOTENCY_KEY)
+            if key is None or caller is None or request.method != "POST":
+                return await handle(request)
+            idempotency: Idempotency = request.app.state.idempotency
+            return await idempotency.answer(request, caller, key, handle)
 
         return handle_guarded
+
+
+async def _admit(request: Request, guards: Sequence[Guard]) -> None:
+    """Who is refused is charged too. Raises Problem."""
+    refused: Problem | None = None
+    try:
+        for guard in guards:
+            await guard(request)
+    except Problem as problem:
+        refused = problem
+    admission: Admission = request.app.state.admission
+    await admission.charge(request, getattr(request.state, "caller", None))
+    if refused is not None:
+        raise refused
 
 
 def _query_names(dependant: Dependant) -> Iterator[str]:

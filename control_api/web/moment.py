@@ -1,10 +1,14 @@
 """Moments as people and programs write them: RFC 3339 with an offset, in years that every store holds."""
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
+from fastapi import Depends, Query
 from pydantic import PlainValidator
+
+from control_api.web.problem import invalid_parameter
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
@@ -29,3 +33,24 @@ def _find_moment(text: str) -> datetime | None:
 
 
 Moment = Annotated[datetime, PlainValidator(parse_moment, json_schema_input_type=datetime)]
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """From `start` on, up to but without `end`; None: without that bound."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+def _asked_range(
+    start: Annotated[Moment | None, Query(alias="from", description="From this time on")] = None,
+    end: Annotated[Moment | None, Query(alias="to", description="Before this time")] = None,
+) -> TimeRange:
+    """Raises Problem."""
+    if start is not None and end is not None and end <= start:
+        raise invalid_parameter("to", "must be after from")
+    return TimeRange(start, end)
+
+
+AskedRange = Annotated[TimeRange, Depends(_asked_range)]

@@ -1,12 +1,15 @@
 """The frame around every request: its id, its log line, its metrics, and the last answer to what nobody handled."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from control_api.web.authentication import Caller
 from control_api.web.problem import Problem, problem_response
 from control_api.web.problem_catalogue import ProblemKind
 from control_api.web.request_id import HEADER, request_id_from
@@ -18,12 +21,26 @@ CLIENT_WENT_AWAY = 499
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-class RequestFrame:
-    """ASGI middleware, outside of everything else of ours."""
+@dataclass(frozen=True)
+class FinishedRequest:
+    """`route` is the template of the path; `caller` None: nobody with a valid credential."""
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
+    request_id: str
+    caller: Caller | None
+    method: str
+    route: str
+    status: int
+    seconds: float
+    sent_bytes: int
+
+
+class RequestFrame:
+    """ASGI middleware, outside of everything else of ours. `on_finished` hears of every request when it is over."""
+
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics, on_finished: Callable[[FinishedRequest], None]) -> None:
         self._app = app
         self._metrics = metrics
+        self._on_finished = on_finished
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -31,7 +48,7 @@ class RequestFrame:
             return
         request_id = request_id_from(scope["headers"])
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._answer(scope, receive, _Answer(send, request_id))
+            await self._answer(scope, receive, _Answer(scope, send, request_id))
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         started = time.perf_counter()
@@ -45,20 +62,27 @@ class RequestFrame:
                 problem = Problem(ProblemKind.INTERNAL_ERROR, "It was logged under this answer's X-Request-Id.")
                 await problem_response(scope, problem)(scope, receive, answer.send)
         finally:
-            self._record(scope, answer.status, time.perf_counter() - started)
+            self._record(scope, answer, time.perf_counter() - started)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        method, route = scope["method"], getattr(scope.get("route"), "path", UNMATCHED)
+    def _record(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
+        method, route, status = scope["method"], getattr(scope.get("route"), "path", UNMATCHED), answer.status
         self._metrics.record_request(method, route, status, seconds)
         get_logger().info("request", method=method, route=route, status=status, duration_ms=round(seconds * 1000, 1))
+        caller = scope.get("state", {}).get("caller")
+        self._on_finished(
+            FinishedRequest(answer.request_id, caller, method, route, status, seconds, answer.sent_bytes)
+        )
 
 
 class _Answer:
-    """What was sent so far; adds the headers that every answer carries."""
+    """What was sent so far; adds the headers that every answer carries, and those in
+    `request.state.answer_headers`."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+        self._scope = scope
         self._send = send
-        self._request_id = request_id
+        self.request_id = request_id
+        self.sent_bytes = 0
         self.status = 500
         self.started = False
 
@@ -67,7 +91,9 @@ class _Answer:
             self.started = True
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers[HEADER] = self._request_id
+            headers[HEADER] = self.request_id
+            headers.update(self._scope.get("state", {}).get("answer_headers", {}))
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
+        self.sent_bytes += len(message.get("body", b""))
         await self._send(message)

@@ -28,6 +28,26 @@ class RequestMetrics:
             registry=self.registry,
         )
 
+        self._charges = Counter(
+            "scanhop_api_rate_limit_checks",
+            "Requests held against a rate limit.",
+            ["policy", "counted_in", "outcome"],
+            registry=self.registry,
+        )
+
+        self._log_rows = Counter(
+            "scanhop_api_request_log_rows",
+            "Rows of the request log, by what became of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+    def record_log_rows(self, outcome: str, count: int) -> None:
+        self._log_rows.labels(outcome).inc(count)
+
+    def record_charge(self, policy: str, where: str, *, is_allowed: bool) -> None:
+        self._charges.labels(policy, where, "allowed" if is_allowed else "refused").inc()
+
     def record_request(self, method: str, route: str, status: int, seconds: float) -> None:
         known = method if method in METHODS else "other"
         self._requests.labels(known, route, status).inc()

@@ -20,4 +20,7 @@ def parse_line(text: str) -> str:
     return line
 
 
-Line = Annotated[str, AfterValidator(parse_line), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_LINE})]
+# No control characters, and not white space alone.
+_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+_SCHEMA = {"minLength": 1, "maxLength": MAX_LINE, "pattern": _PATTERN, "examples": ["Summer menu"]}
+Line = Annotated[str, AfterValidator(parse_line), Field(json_schema_extra=dict(_SCHEMA))]

@@ -51,8 +51,16 @@ MENDABLE = (
 class Postgres:
     """A pool that opens on first use, so that a process starts while Postgres is away."""
 
-    def __init__(self, dsn: str, *, max_connections: int, command_timeout_s: float) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        max_connections: int,
+        command_timeout_s: float,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    ) -> None:
         self._dsn = dsn
+        self._connect_timeout_s = connect_timeout_s
         self._max_connections = max_connections
         self._command_timeout_s = command_timeout_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
@@ -63,12 +71,12 @@ class Postgres:
     async def connection(self) -> AsyncIterator[Connection]:
         """Raises StoreUnavailable when Postgres cannot be reached, or goes away meanwhile."""
         joined = self._joined.get()
-        if joined is not None:
-            yield joined[0]
-            return
         try:
+            if joined is not None:
+                yield joined[0]
+                return
             pool = self._pool or await self._open()
-            async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+            async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection, _given_up_when_silent(connection):
                 yield connection
         except (*UNAVAILABLE, *MENDABLE) as error:
             raise StoreUnavailable(f"postgres: {error or type(error).__name__}") from error
@@ -84,7 +92,7 @@ class Postgres:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        async with self.connection() as connection, connection.transaction():
+        async with self.connection() as connection, connection.transaction(), _given_up_when_silent(connection):
             yield connection
 
     @asynccontextmanager
@@ -105,7 +113,7 @@ class Postgres:
             finally:
                 self._joined.reset(token)
         for work in afterwards:
-            await work()
+            await self.after_commit(work)
 
     @property
     def is_joined(self) -> bool:
@@ -138,10 +146,20 @@ class Postgres:
                     min_size=0,
                     max_size=self._max_connections,
                     command_timeout=self._command_timeout_s,
-                    timeout=CONNECT_TIMEOUT_S,
+                    timeout=self._connect_timeout_s,
                     init=_set_codecs,
                 )
             return self._pool
+
+
+@asynccontextmanager
+async def _given_up_when_silent(connection: Connection) -> AsyncIterator[None]:
+    """After a time-out the connection is cut: to roll back or to hand it back would wait for the server once more."""
+    try:
+        yield
+    except TimeoutError:
+        connection.terminate()
+        raise
 
 
 async def _set_codecs(connection: Connection) -> None:

@@ -14,6 +14,8 @@ ROUTES_COMPLETE_KEY = "routes_complete"  # the run id of the server that holds t
 ROUTES_EVICTIONS_KEY = "routes_evictions"  # what that server had evicted when it was said to be complete
 ROUTES_PUBLISHER_KEY = "routes_publisher"  # who is publishing everything, and that nothing was flushed since
 
+RATE_PREFIX = "rate:"  # how often a caller of the API has asked; gone when it is as if they had not
+
 SCANS_PREFIX = "scans:"
 SCANS_DIRTY_KEY = "scans_dirty"  # counters that moved since they were handed on to be persisted
 SCANS_PERSISTING_KEY = "scans_persisting"  # counters that are being persisted

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from control_api.app import build_app
+from control_api.clock import Clock, utc_now
 from control_api.settings import ApiSettings
 from tests.integration.control_api.api_client import ADMIN_KEY, Account, Api
 
@@ -37,8 +38,8 @@ def open_api(settings: ApiSettings) -> OpenApi:
     """Opens the API with some settings changed."""
 
     @asynccontextmanager
-    async def open_with(**changes: object) -> AsyncIterator[Api]:
-        app = build_app(replace(settings, **changes))
+    async def open_with(clock: Clock = utc_now, **changes: object) -> AsyncIterator[Api]:
+        app = build_app(replace(settings, **changes), clock)
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),

@@ -5,6 +5,9 @@ import time
 
 import pytest
 
+from tests.integration.control_api.api_client import problem_of
+from tests.silent_proxy import SilentProxy
+
 
 @pytest.mark.parametrize("path", ["/", "/v1/public/health"])
 async def test_with_every_store_up_it_is_ok(open_api, clickhouse_url, path):
@@ -43,6 +46,19 @@ async def test_stores_that_hang_are_waited_for_together_and_not_long(open_api):
         body = (await api.client.get("/v1/public/health")).json()
         assert time.monotonic() - started < 2
     assert {store["status"] for store in body["stores"].values()} == {"down"}
+
+
+async def test_postgres_that_is_silent_is_answered_by_503_soon(open_api, postgres_dsn):
+    """For whom a connection is there already, and for whom one must be made."""
+    async with SilentProxy(postgres_dsn) as proxy, open_api(postgres_dsn=proxy.url) as api:
+        account = await api.create_account()
+        proxy.fall_silent()
+        for _ in range(2):
+            started = time.monotonic()
+            problem_of(await api.client.get("/v1/qr-codes", headers=account.headers), 503, "store_unavailable")
+            assert time.monotonic() - started < 4
+        proxy.speak()
+        assert (await api.client.get("/v1/qr-codes", headers=account.headers)).status_code == 200
 
 
 async def test_metrics_count_requests_by_template(api):

@@ -1,9 +1,11 @@
 """Whatever is wrong with a request, the answer is a problem of the contract."""
 
 import itertools
+import re
 
 from structlog.testing import capture_logs
 
+from control_api.web.openapi import UNLIMITED
 from tests.integration.control_api.api_client import ADMIN, TARGET, bad_names, problem_of
 
 ROUTES = [
@@ -205,13 +207,31 @@ async def test_the_openapi_document_is_complete(api):
         for status, response in operation["responses"].items():
             if status >= "400":
                 assert list(response["content"]) == ["application/problem+json"]
+                assert response["content"]["application/problem+json"]["examples"]
+            elif "application/json" in response.get("content", {}):
+                assert response["content"]["application/json"]["example"]
+            assert "X-Request-Id" in response["headers"]
+        assert {"422", "500", "503"} <= operation["responses"].keys()
+        assert ("429" in operation["responses"]) is (path not in UNLIMITED)
+        if "requestBody" in operation:
+            assert operation["requestBody"]["content"]["application/json"]["example"]
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+async def test_a_post_with_a_credential_takes_an_idempotency_key(api):
+    document = (await api.client.get("/openapi.json")).json()
+    for method, path, operation in operations(document):
+        takes = "Idempotency-Key" in [each["name"] for each in operation.get("parameters", ())]
+        assert takes is (method == "post" and not path.startswith("/v1/public"))
 
 
 async def test_the_docs_are_there(api):
     answer = await api.client.get("/docs")
     assert answer.status_code == 200
     assert "/openapi.json" in answer.text
+    assert "/v1/qr-codes/{qr_id}" in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert not re.search(r"<script|<link|<img|src=|@import|url\(", answer.text)
 
 
 async def test_a_strange_method_is_counted_without_a_series_of_its_own(api):

@@ -1,5 +1,6 @@
 """`scanhop api` as a process: listens, drains, says why it cannot."""
 
+import json
 import os
 import signal
 import socket
@@ -121,3 +122,16 @@ def test_a_missing_setting_is_named(environment, tmp_path):
     assert started.returncode == 2
     assert "SCANHOP_REDIS_URL" in log
     assert "Traceback" not in log
+
+
+def test_what_is_no_http_is_answered_by_a_problem_too(process):
+    _, url = process
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=WAIT_S) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nno header at all\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in head
+    assert b"X-Request-Id: " in head
+    assert json.loads(body)["code"] == "bad_request"

@@ -94,3 +94,16 @@ async def test_what_is_done_in_a_joined_transaction_stands_or_falls_together(pos
     assert done == [(2, 2), (3, 2)]
     await insert(4)
     assert done[-1] == (4, 3)
+
+
+async def test_a_joined_transaction_in_another_one_leaves_its_work_to_the_outer_commit(postgres):
+    done = []
+
+    async def note():
+        done.append("worked")
+
+    async with postgres.joined_transaction():
+        async with postgres.joined_transaction():
+            await postgres.after_commit(note)
+        assert done == []
+    assert done == ["worked"]

@@ -9,10 +9,11 @@ from scanhop.stores.sql import load_queries
 
 TENANT_TABLES = (
     *("qr_codes", "qr_code_history", "qr_code_scheduled_changes", "projects", "api_keys", "domains"),
-    *("qr_scan_events", "audit_log", "invitations"),
+    *("qr_scan_events", "audit_log", "invitations", "api_requests"),
     *("wallets", "credit_entries", "credit_lots", "credit_reservations", "billing_usage", "outbox_events"),
 )
 EXCEPTIONS = {
+    ("request_log", "list_all_requests"),  # the platform admin's
     ("identity", "find_api_key"),  # it is what says which workspace is meant
     ("identity", "find_invitation_by_token"),  # as is this
     ("identity", "revoke_keys_of_user"),  # of a user who is deleted, wherever they were
