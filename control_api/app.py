@@ -8,6 +8,8 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 import control_api.analytics.endpoints
+import control_api.analytics.query_endpoints
+import control_api.analytics.report_endpoints
 import control_api.domains.endpoints
 import control_api.identity.endpoints
 import control_api.projects.endpoints
@@ -17,8 +19,13 @@ import control_api.qr_codes.dry_run_endpoints
 import control_api.qr_codes.endpoints
 import control_api.qr_codes.history_endpoints
 import control_api.system.endpoints
+from control_api.analytics.platform import Platform
+from control_api.analytics.query_service import ScanQueries
+from control_api.analytics.report_service import Reports
 from control_api.analytics.repository import ScanRepository
+from control_api.analytics.scan_store import ScanStore
 from control_api.analytics.service import Analytics
+from control_api.analytics.slots import Slots
 from control_api.audit.trail import AuditTrail
 from control_api.clock import Clock, utc_now
 from control_api.domains.repository import DomainRepository
@@ -27,6 +34,7 @@ from control_api.identity.wiring import close_identity, wire_identity
 from control_api.projects.repository import ProjectRepository
 from control_api.projects.service import Projects
 from control_api.qr_codes.bans import CodeBans
+from control_api.qr_codes.catalogue import CodeCatalogue
 from control_api.qr_codes.change_code import CodeChanges
 from control_api.qr_codes.create_code import CodeCreation
 from control_api.qr_codes.dry_run import DryRun
@@ -114,6 +122,8 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         control_api.qr_codes.admin_endpoints.router,
         control_api.qr_codes.history_endpoints.router,
         control_api.analytics.endpoints.router,
+        control_api.analytics.query_endpoints.router,
+        control_api.analytics.report_endpoints.router,
         control_api.domains.endpoints.router,
     ]
     for router in routers:
@@ -142,7 +152,12 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
         settings.public_url,
     )
     _wire_codes(app, settings, stores, clock)
+    scans = ScanStore(stores.clickhouse)
+    state.code_names = CodeCatalogue(stores.postgres)
+    state.reports = Reports(scans, state.code_names, clock)
+    state.platform = Platform(stores.postgres, scans, clock)
     state.analytics = Analytics(ScanRepository(stores.clickhouse))
+    state.scan_queries = ScanQueries(scans, Slots(settings.max_exports, settings.max_exports_each))
     state.health = Health(
         {"postgres": stores.postgres.ping, "redis": stores.ping_redis, "clickhouse": stores.clickhouse.ping},
         settings.probe_timeout_s,

@@ -45,6 +45,8 @@ class ApiSettings:
     api_url: str = "http://127.0.0.1:8000"
     google: GoogleSettings | None = None
     max_body_bytes: int = 1 << 20
+    max_exports: int = 8
+    max_exports_each: int = 2
     version: str = version("scanhop")
 
 

@@ -52,3 +52,24 @@ WHERE workspace_id = {workspace_id:UUID}
 GROUP BY dimension, value
 ORDER BY scans DESC, value
 LIMIT {limit:UInt32} BY dimension;
+
+-- name: sum_platform_scans
+-- Counted scans of all tenants today, in the last 7 and 30 UTC days, and of the workspaces with the most of them:
+-- (workspace, its today, its 7 days, its 30 days, then the same of all).
+SELECT workspace_id, today_scans, week_scans, month_scans,
+       sum(today_scans) OVER () AS all_today, sum(week_scans) OVER () AS all_week, sum(month_scans) OVER () AS all_month
+FROM (
+    SELECT workspace_id,
+           sumIf(scans, date = {today:Date}) AS today_scans,
+           sumIf(scans, date > {today:Date} - 7) AS week_scans,
+           sum(scans) AS month_scans
+    FROM daily_aggregates
+    WHERE date > {today:Date} - 30 AND date <= {today:Date}
+    GROUP BY workspace_id
+)
+ORDER BY month_scans DESC, workspace_id
+LIMIT {limit:UInt32};
+
+-- name: find_newest_batch
+-- When the last accepted batch of scans was made, of all tenants; 1970 where there is none.
+SELECT max(frozen_at) FROM scan_batches WHERE first_scan_at > now() - INTERVAL 40 DAY;

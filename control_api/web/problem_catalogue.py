@@ -39,6 +39,8 @@ class ProblemKind(Enum):
     UNSUPPORTED_MEDIA_TYPE = (415, "The body must be JSON")
     INVALID_PARAMETERS = (422, "Some parameters are invalid")
     TOO_MANY_ATTEMPTS = (429, "There were too many attempts")
+    QUERY_TOO_EXPENSIVE = (422, "The question is too expensive")
+    TOO_MANY_STREAMS = (429, "Too many streams are open")
     INTERNAL_ERROR = (500, "Something went wrong on our side")
     STORE_UNAVAILABLE = (503, "A store is unavailable")
     PROVIDER_UNAVAILABLE = (503, "The sign-in provider is unavailable")

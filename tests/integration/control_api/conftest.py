@@ -13,6 +13,7 @@ import pytest_asyncio
 from control_api.app import build_app
 from control_api.settings import ApiSettings
 from tests.integration.control_api.api_client import ADMIN_KEY, Account, Api
+from tests.integration.control_api.scan_rows import ScanRows
 
 NOBODY = "127.0.0.1:9"
 
@@ -71,3 +72,9 @@ async def database(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(postgres_dsn)
     yield connection
     await connection.close()
+
+
+async def scans(clickhouse_url: str) -> AsyncIterator[ScanRows]:
+    written = ScanRows(clickhouse_url)
+    yield written
+    await written.close()
