@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 import control_api.analytics.endpoints
+import control_api.analytics.live_endpoints
 import control_api.analytics.query_endpoints
 import control_api.analytics.report_endpoints
 import control_api.domains.endpoints
@@ -19,6 +20,7 @@ import control_api.qr_codes.dry_run_endpoints
 import control_api.qr_codes.endpoints
 import control_api.qr_codes.history_endpoints
 import control_api.system.endpoints
+from control_api.analytics.live import LiveScans
 from control_api.analytics.platform import Platform
 from control_api.analytics.query_service import ScanQueries
 from control_api.analytics.report_service import Reports
@@ -122,6 +124,7 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         control_api.qr_codes.admin_endpoints.router,
         control_api.qr_codes.history_endpoints.router,
         control_api.analytics.endpoints.router,
+        control_api.analytics.live_endpoints.router,
         control_api.analytics.query_endpoints.router,
         control_api.analytics.report_endpoints.router,
         control_api.domains.endpoints.router,
@@ -153,6 +156,7 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
     )
     _wire_codes(app, settings, stores, clock)
     scans = ScanStore(stores.clickhouse)
+    state.live = LiveScans(scans, Slots(settings.max_listeners, settings.max_listeners_each), clock)
     state.code_names = CodeCatalogue(stores.postgres)
     state.reports = Reports(scans, state.code_names, clock)
     state.platform = Platform(stores.postgres, scans, clock)

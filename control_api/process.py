@@ -14,4 +14,4 @@ def run_api(settings: Settings, listener: socket.socket) -> None:
     configure_logs("api", settings.log_level)
     app = build_app(api_settings_from(settings))
     get_logger().info("listening", address="{}:{}".format(*listener.getsockname()[:2]))
-    run_on_loop(serve(Served(app, listener)))
+    run_on_loop(serve(Served(app, listener), on_drain=app.state.live.close))

@@ -47,6 +47,8 @@ class ApiSettings:
     max_body_bytes: int = 1 << 20
     max_exports: int = 8
     max_exports_each: int = 2
+    max_listeners: int = 200
+    max_listeners_each: int = 20
     version: str = version("scanhop")
 
 

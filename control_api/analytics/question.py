@@ -16,9 +16,10 @@ Measure = Literal["count", "visitors"]
 Order = Literal["largest", "keys"]
 After = Sequence[Any]
 
+# Visitors: a key per day and visitor in 64 bits takes half the memory of the pair.
 MEASURES = {
     "count": "count()",
-    "visitors": "uniqExactIf((toDate(scanned_at, 'UTC'), visitor), visitor != 0)",
+    "visitors": "uniqExactIf(bitXor(visitor, cityHash64(toDate(scanned_at, 'UTC'))), visitor != 0)",
 }
 _DAY = "toDate(scanned_at, {timezone:String})"
 _SECONDS = "intDiv(toInt64(toUnixTimestamp(scanned_at)) - {phase_s:Int64}, 3600) * 3600 + {phase_s:Int64}"

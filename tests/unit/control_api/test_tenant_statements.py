@@ -12,6 +12,7 @@ TENANT_TABLES = (
     *("qr_scan_events", "audit_log", "invitations"),
 )
 EXCEPTIONS = {
+    ("analytics", "list_new_scans"),  # of the workspaces that are listened to; each listener gets its own
     ("identity", "find_api_key"),  # it is what says which workspace is meant
     ("identity", "find_invitation_by_token"),  # as is this
     ("identity", "revoke_keys_of_user"),  # of a user who is deleted, wherever they were
