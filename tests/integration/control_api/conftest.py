@@ -74,6 +74,7 @@ async def database(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
+@pytest_asyncio.fixture
 async def scans(clickhouse_url: str) -> AsyncIterator[ScanRows]:
     written = ScanRows(clickhouse_url)
     yield written
