@@ -20,7 +20,7 @@ from typing import Any
 import clickhouse_connect
 
 from benchmarks.machine.description import describe_machine
-from control_api.analytics.repository import BOUNDS
+from control_api.analytics.scan_store import BOUNDS
 from scanhop.devstack import EmbeddedStack
 from scanhop.stores.migrations import migrate
 from scanhop.stores.sql import load_queries
@@ -116,7 +116,7 @@ def measure(client: Any, code: str) -> dict[str, float]:
 
 def timed(client: Any, statement: str, parameters: dict[str, Any]) -> float:
     started = time.perf_counter()
-    client.query(statement, parameters=parameters, settings=BOUNDS)
+    client.query(statement, parameters=parameters, settings=dict(BOUNDS))
     return 1000 * (time.perf_counter() - started)
 
 

@@ -9,6 +9,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 import control_api.analytics.endpoints
+import control_api.analytics.live_endpoints
+import control_api.analytics.query_endpoints
+import control_api.analytics.report_endpoints
 import control_api.audit.endpoints
 import control_api.credits.admin_endpoints
 import control_api.credits.endpoints
@@ -24,8 +27,14 @@ import control_api.qr_codes.endpoints
 import control_api.qr_codes.history_endpoints
 import control_api.request_log.endpoints
 import control_api.system.endpoints
+from control_api.analytics.live import LiveScans
+from control_api.analytics.platform import Platform
+from control_api.analytics.query_service import ScanQueries
+from control_api.analytics.report_service import Reports
 from control_api.analytics.repository import ScanRepository
+from control_api.analytics.scan_store import ScanStore
 from control_api.analytics.service import Analytics
+from control_api.analytics.slots import Slots
 from control_api.audit.repository import AuditRepository
 from control_api.audit.service import AuditLog
 from control_api.audit.trail import AuditTrail
@@ -51,6 +60,7 @@ from control_api.jobs.service import JobBoard
 from control_api.projects.repository import ProjectRepository
 from control_api.projects.service import Projects
 from control_api.qr_codes.bans import CodeBans
+from control_api.qr_codes.catalogue import CodeCatalogue
 from control_api.qr_codes.change_code import CodeChanges
 from control_api.qr_codes.create_code import CodeCreation
 from control_api.qr_codes.dry_run import DryRun
@@ -153,6 +163,9 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
         control_api.qr_codes.history_endpoints.router,
         control_api.images.endpoints.router,
         control_api.analytics.endpoints.router,
+        control_api.analytics.live_endpoints.router,
+        control_api.analytics.query_endpoints.router,
+        control_api.analytics.report_endpoints.router,
         control_api.domains.endpoints.router,
         control_api.credits.endpoints.router,
         control_api.credits.admin_endpoints.router,
@@ -195,7 +208,13 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
     state.logs = Logs(RequestRepository(stores.clickhouse), clock)
     _wire_codes(app, settings, stores, clock)
     state.images = Images(stores.postgres, PrintedCodeRepository(), settings.public_url)
+    scans = ScanStore(stores.clickhouse)
+    state.live = LiveScans(scans, Slots(settings.max_listeners, settings.max_listeners_each), clock)
+    state.code_names = CodeCatalogue(stores.postgres)
+    state.reports = Reports(scans, state.code_names, clock)
+    state.platform = Platform(stores.postgres, scans, clock)
     state.analytics = Analytics(ScanRepository(stores.clickhouse))
+    state.scan_queries = ScanQueries(scans, Slots(settings.max_exports, settings.max_exports_each))
     state.health = Health(
         {"postgres": stores.postgres.ping, "redis": stores.ping_redis, "clickhouse": stores.clickhouse.ping},
         settings.probe_timeout_s,

@@ -15,4 +15,4 @@ def run_api(settings: Settings, listener: socket.socket) -> None:
     configure_logs("api", settings.log_level)
     app = build_app(api_settings_from(settings))
     get_logger().info("listening", address="{}:{}".format(*listener.getsockname()[:2]))
-    run_on_loop(serve(Served(app, listener, ApiConnection)))
+    run_on_loop(serve(Served(app, listener, ApiConnection), on_drain=app.state.live.close))

@@ -52,6 +52,10 @@ class ApiSettings:
     api_url: str = "http://127.0.0.1:8000"
     google: GoogleSettings | None = None
     max_body_bytes: int = 1 << 20
+    max_exports: int = 8
+    max_exports_each: int = 2
+    max_listeners: int = 200
+    max_listeners_each: int = 20
     version: str = version("scanhop")
 
 

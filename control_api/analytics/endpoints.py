@@ -57,7 +57,11 @@ class PeriodQuery:
     "/v1/qr-codes/{qr_id}/analytics",
     summary="Count the scans of a QR code",
     responses=problem_responses(
-        *MEMBER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.INVALID_PARAMETERS, ProblemKind.STORE_UNAVAILABLE
+        *MEMBER_PROBLEMS,
+        ProblemKind.NOT_FOUND,
+        ProblemKind.INVALID_PARAMETERS,
+        ProblemKind.QUERY_TOO_EXPENSIVE,
+        ProblemKind.STORE_UNAVAILABLE,
     ),
 )
 async def count_scans(  # noqa: PLR0913 - FastAPI hands over each by name

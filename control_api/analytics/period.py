@@ -20,6 +20,8 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 _HOUR = timedelta(hours=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
@@ -46,6 +48,27 @@ def parse_period(
     if granularity == "hour" and last - first > MAX_BUCKETS * _HOUR:
         raise InvalidPeriod("granularity", f"hours fit periods of at most {MAX_BUCKETS // 24} days")
     return Period(first, last, zone, granularity)
+
+
+def unix_ms(at: datetime) -> int:
+    """Rounded up: scans have whole milliseconds, and one before the bound is before the next of them."""
+    return -((_EPOCH - at) // _MILLISECOND)
+
+
+def previous_period(period: Period) -> Period:
+    """As long, and just before: as many days where both bounds are midnights of the zone, whatever the clocks did."""
+    first, last = (at.astimezone(period.zone) for at in (period.start, period.end))
+    days = (last.date() - first.date()).days
+    start = period.start - (period.end - period.start)
+    if all(at == start_of_date(at.date(), period.zone) for at in (first, last)):
+        start = start_of_date(first.date() - timedelta(days=days), period.zone).astimezone(UTC)
+    return Period(start, period.start, period.zone, period.granularity)
+
+
+def is_whole_utc_days(period: Period, now: datetime) -> bool:
+    """Whether counts per UTC day add up to the period's; today counts as whole when the period reaches until now."""
+    starts, ends = (at == at.replace(hour=0, minute=0, second=0, microsecond=0) for at in (period.start, period.end))
+    return starts and (ends or period.end >= now)
 
 
 def hour_phase_s(period: Period) -> int:

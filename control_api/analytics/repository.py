@@ -1,20 +1,18 @@
 """Scans in ClickHouse. Every statement names the workspace and is bounded in time and memory."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
 from control_api.analytics.model import Period
-from scanhop.stores.clickhouse import ClickHouse, clickhouse_errors
+from control_api.analytics.period import unix_ms
+from control_api.analytics.scan_store import BOUNDS, scan_errors
+from scanhop.stores.clickhouse import ClickHouse
 from scanhop.stores.sql import load_queries
 from scanhop.wire.ids import WorkspaceId
 
-BOUNDS = {"max_execution_time": 10, "max_memory_usage": 1 << 30}
 MAX_SHARES = 300
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 Counts = tuple[int, int]
 
@@ -58,8 +56,8 @@ class ScanRepository:
 
     async def _list(self, name: str, parameters: dict[str, Any]) -> Sequence[Any]:
         client = await self._clickhouse.client()
-        with clickhouse_errors():
-            answer = await client.query(self._sql[name], parameters=parameters, settings=BOUNDS)
+        with scan_errors():
+            answer = await client.query(self._sql[name], parameters=parameters, settings=dict(BOUNDS))
         return answer.result_rows
 
 
@@ -67,15 +65,10 @@ def _parameters(workspace_id: WorkspaceId, qr_id: UUID, period: Period, include_
     return {
         "workspace_id": str(workspace_id),
         "qr_id": str(qr_id),
-        "start_ms": _unix_ms(period.start),
-        "end_ms": _unix_ms(period.end),
+        "start_ms": unix_ms(period.start),
+        "end_ms": unix_ms(period.end),
         "include_bots": int(include_bots),
     }
-
-
-def _unix_ms(at: datetime) -> int:
-    """Rounded up: scans have whole milliseconds, and one before the bound is before the next of them."""
-    return -((_EPOCH - at) // _MILLISECOND)
 
 
 def _total(rows: Sequence[Any]) -> Counts:

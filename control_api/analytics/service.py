@@ -1,18 +1,15 @@
 """Answers questions about the scans of one code."""
 
 import asyncio
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Protocol
 from uuid import UUID
 
 from control_api.analytics.model import DIMENSIONS, Bucket, Period, ScanCounts, Share
 from control_api.analytics.period import dates_of, hour_phase_s, hours_of, start_of_date
 from control_api.analytics.repository import Counts, ScanRepository
+from control_api.analytics.series import fill_series
 from scanhop.wire.ids import WorkspaceId
-
-Start = TypeVar("Start", date, datetime)
 
 
 class CodeDirectory(Protocol):
@@ -45,21 +42,10 @@ class Analytics:
                 workspace_id, qr_id, period, hour_phase_s(period), include_bots=include_bots
             )
             hours = hours_of(period)
-            return total, _series([hour.astimezone(period.zone) for hour in hours], hours, by_hour)
+            return total, fill_series([hour.astimezone(period.zone) for hour in hours], hours, by_hour)
         total, by_date = await self._repository.count_by_date(workspace_id, qr_id, period, include_bots=include_bots)
         dates = dates_of(period)
-        return total, _series([start_of_date(day, period.zone) for day in dates], dates, by_date)
-
-
-def _series(moments: Sequence[datetime], starts: Sequence[Start], counts: Mapping[Start, Counts]) -> list[Bucket]:
-    """A bucket for every start. A count whose start is not ours (another edition of the time zones) goes to the
-    bucket before, rather than getting lost."""
-    scans, visitors = [0] * len(starts), [0] * len(starts)
-    for start, (scanned, visited) in counts.items():
-        number = max(0, bisect_right(starts, start) - 1)
-        scans[number] += scanned
-        visitors[number] += visited
-    return [Bucket(*each) for each in zip(moments, scans, visitors, strict=True)]
+        return total, fill_series([start_of_date(day, period.zone) for day in dates], dates, by_date)
 
 
 def _breakdowns(shares: Sequence[tuple[str, str, int]]) -> dict[str, list[Share]]:

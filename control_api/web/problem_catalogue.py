@@ -50,6 +50,8 @@ class ProblemKind(Enum):
     RATE_LIMITED = (429, "Too many requests")
     TOO_MANY_ATTEMPTS = (429, "There were too many attempts")
     UNKNOWN_MODEL = (422, "The model has no price")
+    QUERY_TOO_EXPENSIVE = (422, "The question is too expensive")
+    TOO_MANY_STREAMS = (429, "Too many streams are open")
     INTERNAL_ERROR = (500, "Something went wrong on our side")
     STORE_UNAVAILABLE = (503, "A store is unavailable")
     PROVIDER_UNAVAILABLE = (503, "The sign-in provider is unavailable")

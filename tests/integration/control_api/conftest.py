@@ -14,6 +14,7 @@ from control_api.app import build_app
 from control_api.clock import Clock, utc_now
 from control_api.settings import ApiSettings
 from tests.integration.control_api.api_client import ADMIN_KEY, Account, Api
+from tests.integration.control_api.scan_rows import ScanRows
 
 NOBODY = "127.0.0.1:9"
 
@@ -72,3 +73,10 @@ async def database(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(postgres_dsn)
     yield connection
     await connection.close()
+
+
+@pytest_asyncio.fixture
+async def scans(clickhouse_url: str) -> AsyncIterator[ScanRows]:
+    written = ScanRows(clickhouse_url)
+    yield written
+    await written.close()

@@ -14,6 +14,7 @@ TENANT_TABLES = (
 )
 EXCEPTIONS = {
     ("request_log", "list_all_requests"),  # the platform admin's
+    ("analytics", "list_new_scans"),  # of the workspaces that are listened to; each listener gets its own
     ("identity", "find_api_key"),  # it is what says which workspace is meant
     ("identity", "find_invitation_by_token"),  # as is this
     ("identity", "revoke_keys_of_user"),  # of a user who is deleted, wherever they were
