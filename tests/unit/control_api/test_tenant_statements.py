@@ -60,11 +60,13 @@ def test_the_files_are_found():
         "audit",
         "credits",
         "domains",
+        "idempotency",
         "identity",
         "images",
         "jobs",
         "projects",
         "qr_codes",
+        "request_log",
     }
 
 
