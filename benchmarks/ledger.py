@@ -31,6 +31,7 @@ from control_api.credits.model import EntryKind, Facts
 from control_api.credits.platform_repository import PlatformRepository
 from control_api.credits.prices import PriceList
 from control_api.credits.proof import LedgerProof
+from control_api.qr_codes.endpoints import author_of
 from control_api.qr_codes.schemas import QrCodeWanted
 from control_api.settings import ApiSettings
 from control_api.web.authentication import Member
@@ -146,7 +147,7 @@ async def charge_routes(dsn: str, redis_url: str, rounds: int, seconds: float) -
     )
     app = build_app(settings)
     postgres = app.state.users._postgres
-    new = await app.state.users.create("bench@example.com", None, "user")
+    new = await app.state.users.create("bench@example.com", None, "user", "system")
     caller = Member(WorkspaceId(new.workspace.id), new.user.id, Role.OWNER, frozenset("*"), None)
     ledger, prices = Ledger(postgres, utc_now), PriceList(postgres, PlatformRepository(), utc_now)
     await ledger.credit(caller.workspace_id, EntryKind.GRANT, FUNDS, Facts("bench"))
@@ -159,7 +160,7 @@ async def charge_routes(dsn: str, redis_url: str, rounds: int, seconds: float) -
     wanted = QrCodeWanted.model_validate({"name": "n", "target_url": "https://example.com/"})
 
     async def create() -> object:
-        return await app.state.qr_codes.create(caller, wanted.to_model())
+        return await app.state.code_creation.create(author_of(caller), wanted.to_model())
 
     ways: dict[str, Debit] = {"free": lambda _: create()}
     for effect in Effect:
