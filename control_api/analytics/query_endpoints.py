@@ -1,5 +1,7 @@
 """POST /v1/query: scans or figures of scans, as a page of JSON or as a stream of CSV or NDJSON."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -9,7 +11,8 @@ from control_api.analytics.query_schemas import QueryAnswer, QueryBody
 from control_api.analytics.query_service import Place, ScanQueries, encode_place, fingerprint, parse_place
 from control_api.analytics.question import Question
 from control_api.analytics.scan_store import Format
-from control_api.analytics.streamed_answer import StreamedAnswer, open_stream
+from control_api.analytics.streamed_answer import Chunks, StreamedAnswer, open_stream
+from control_api.credits.charging import Charging, Meter, costs
 from control_api.identity.service import Workspaces
 from control_api.web.authentication import MEMBER_PROBLEMS, Member, requires
 from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
@@ -51,12 +54,14 @@ def _workspaces(request: Request) -> Workspaces:
             *MEMBER_PROBLEMS,
             *BODY_PROBLEMS,
             ProblemKind.BAD_CURSOR,
+            ProblemKind.INSUFFICIENT_CREDITS,
             ProblemKind.QUERY_TOO_EXPENSIVE,
             ProblemKind.TOO_MANY_STREAMS,
             ProblemKind.STORE_UNAVAILABLE,
         ),
     },
 )
+@costs("api.query")
 async def query_scans(  # noqa: PLR0913 - FastAPI hands over each by name
     asked: QueryBody,
     caller: Reader,
@@ -82,17 +87,33 @@ async def query_scans(  # noqa: PLR0913 - FastAPI hands over each by name
     except InvalidPeriod as error:
         raise invalid_parameter(error.name, str(error)) from None
     if wanted != "json":
-        return await _export(queries, question, wanted)
+        charging: Charging = request.app.state.charging
+        rows = queries.stream(question, _FORMATS[wanted][0])
+        return await _export(_paid_by_row(charging, caller, rows), question, wanted)
     data, after = await queries.list_page(question, None if place is None else place.after, asked.limit)
     period = question.period
     cursor = None if after is None else encode_place(Place(asked_text, period.start, period.end, after))
     return QueryAnswer.of(question, data, cursor)
 
 
-async def _export(queries: ScanQueries, question: Question, wanted: AnswerFormat) -> Response:
-    form, media_type = _FORMATS[wanted]
+@asynccontextmanager
+async def _paid_by_row(charging: Charging, caller: Member, rows: Chunks) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Whoever has the price of one row may begin."""
+    async with charging.metered(caller, "export.row", expected=1) as meter, rows as chunks:
+        yield _counted(chunks, meter)
+
+
+async def _counted(chunks: AsyncIterator[bytes], meter: Meter) -> AsyncIterator[bytes]:
+    """A row is a line: no text of a scan has line breaks."""
+    async for chunk in chunks:
+        meter.units += chunk.count(b"\n")
+        yield chunk
+
+
+async def _export(rows: Chunks, question: Question, wanted: AnswerFormat) -> Response:
+    _, media_type = _FORMATS[wanted]
     head = (",".join(question.columns) + "\n").encode() if wanted == "csv" else b""
-    stream = await open_stream(queries.stream(question, form), head)
+    stream = await open_stream(rows, head)
     name = f'attachment; filename="scans.{wanted}"'
     return StreamedAnswer(stream, media_type, {"Content-Disposition": name})
 

@@ -83,13 +83,13 @@ class Charging:
             return await self._charge_within(caller, cost, price, handle)
         async with self.metered(caller, cost.action, expected=1) as meter:
             answer = await handle()
-            meter.units = 0 if _is_failure(answer) else 1
+            meter.units = 0 if _is_free(answer) else 1
         return answer
 
     @asynccontextmanager
     async def metered(self, caller: Member, action: str, expected: int) -> AsyncIterator[Meter]:
-        """Reserves `expected` units, settles what the meter says at the end, releases all of it on failure. More than
-        was expected is taken as far as there is any."""
+        """Reserves `expected` units, and settles what the meter says at the end, however that came; nothing counted
+        releases it all. More than was expected is taken as far as there is any."""
         meter, price = Meter(), await self._prices.find(action)
         if price is None or not price.credits or expected < 1:
             yield meter
@@ -102,10 +102,11 @@ class Charging:
             raise RuntimeError("a reservation without an id")
         try:
             yield meter
-        except BaseException:
-            await asyncio.shield(self._release(caller, reservation_id))
-            raise
-        await asyncio.shield(self._settle(caller, reservation_id, price.credits, meter.units))
+        finally:
+            if meter.units:
+                await asyncio.shield(self._settle(caller, reservation_id, price.credits, meter.units))
+            else:
+                await asyncio.shield(self._release(caller, reservation_id))
 
     async def _charge_within(
         self, caller: Member, cost: Cost, price: Price, handle: Callable[[], Awaitable[Answer]]
@@ -113,7 +114,7 @@ class Charging:
         """The gate is passed before a connection is taken for the work."""
         async with self._ledger.crowd_kept_off(caller.workspace_id), self._postgres.joined_transaction():
             answer = await handle()
-            units = 0 if _is_failure(answer) else cost.units(answer)
+            units = 0 if _is_free(answer) else cost.units(answer)
             wanted = (price.credits or 0) * units
             if wanted:
                 facts = _facts(caller, price, units)
@@ -146,18 +147,23 @@ def costs(
     cost = Cost(action, effect, units)
 
     def declare(handle: Handler[Answer]) -> Handler[Answer]:
+        signature = inspect.signature(handle)
+        parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in signature.parameters.values()]
+        takes_request = any(each.name == "request" for each in parameters)  # FastAPI hands over one alone
+
         @wraps(handle)
-        async def handle_charged(*, charged_request: Request, **arguments: Any) -> Answer:
-            caller = charged_request.state.caller
+        async def handle_charged(*, request: Request, **arguments: Any) -> Answer:
+            if takes_request:
+                arguments["request"] = request
+            caller = request.state.caller
             if not isinstance(caller, Member):
                 return await handle(**arguments)
-            charging: Charging = charged_request.app.state.charging
+            charging: Charging = request.app.state.charging
             return await charging.charge(caller, cost, lambda: handle(**arguments))
 
-        signature = inspect.signature(handle)
-        asked = inspect.Parameter("charged_request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
-        parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in signature.parameters.values()]
-        handle_charged.__signature__ = signature.replace(parameters=[*parameters, asked])  # type: ignore[attr-defined]
+        if not takes_request:
+            parameters.append(inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request))
+        handle_charged.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         handle_charged.__cost__ = cost  # type: ignore[attr-defined]
         return handle_charged
 
@@ -183,5 +189,6 @@ def _facts(caller: Member, price: Price, units: int) -> Facts:
     return Facts(caller.actor, reference, action=price.action, units=units, price_version=price.version)
 
 
-def _is_failure(answer: object) -> bool:
-    return isinstance(answer, Response) and answer.status_code >= 400
+def _is_free(answer: object) -> bool:
+    """A failure, or what the client has at hand already."""
+    return isinstance(answer, Response) and answer.status_code >= 300

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
+from control_api.credits.charging import costs
 from control_api.images.media_ranges import find_format
 from control_api.images.model import MEDIA_TYPES, ImageFormat
 from control_api.images.schemas import AskedDesign, file_name
@@ -22,7 +23,13 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The image", "content": dict.fromkeys(MEDIA_TYPES.values(), _BYTES)},
     304: {"description": "It is the image that `If-None-Match` names"},
 }
-_PROBLEMS = (*MEMBER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.INVALID_PARAMETERS, ProblemKind.IMAGES_BUSY)
+_PROBLEMS = (
+    *MEMBER_PROBLEMS,
+    ProblemKind.NOT_FOUND,
+    ProblemKind.INVALID_PARAMETERS,
+    ProblemKind.INSUFFICIENT_CREDITS,
+    ProblemKind.IMAGES_BUSY,
+)
 
 
 def _images(request: Request) -> Images:
@@ -73,6 +80,7 @@ Question = Annotated[ImageQuestion, Depends()]
     response_class=Response,
     responses=_ANSWERS | problem_responses(*_PROBLEMS),
 )
+@costs("image.rendered")
 async def draw_image(extension: ImageFormat, caller: Reader, question: Question) -> Response:
     """The smallest symbol that leads to the code. What is not asked for, the code's `design` says."""
     return await question.answer(caller, extension)
@@ -84,6 +92,7 @@ async def draw_image(extension: ImageFormat, caller: Reader, question: Question)
     response_class=Response,
     responses=_ANSWERS | problem_responses(*_PROBLEMS, ProblemKind.NOT_ACCEPTABLE),
 )
+@costs("image.rendered")
 async def draw_image_by_accept(
     caller: Reader,
     question: Question,

@@ -5,11 +5,13 @@ from typing import TypeVar
 
 from fastapi import APIRouter
 
+from control_api.credits.charging import Effect, costs
 from control_api.qr_codes.bulk_schemas import BulkResult, Outcome, QrCodeChanges, QrCodesWanted
 from control_api.qr_codes.endpoints import Changes, Creation, PublicUrl, Writer, author_of
 from control_api.web.authentication import MEMBER_PROBLEMS
 from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
 from control_api.web.problem import Problem, problem_responses
+from control_api.web.problem_catalogue import ProblemKind
 
 router = APIRouter(route_class=GuardedRoute, tags=["QR codes"])
 
@@ -19,8 +21,9 @@ Asked = TypeVar("Asked")
 @router.post(
     "/v1/qr-codes/bulk",
     summary="Create QR codes in bulk",
-    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS),
+    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.INSUFFICIENT_CREDITS),
 )
+@costs("qr_code.created", effect=Effect.POSTGRES, units=lambda result: result.succeeded)
 async def create_qr_codes(
     wanted: QrCodesWanted, caller: Writer, creation: Creation, public_url: PublicUrl
 ) -> BulkResult:
