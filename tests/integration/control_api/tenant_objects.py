@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
-from tests.integration.control_api.api_client import Api
+from tests.integration.control_api.api_client import ADMIN, Api
 from tests.integration.control_api.people import Person
 
 Factory = Callable[[Api, Person, str], Awaitable[str]]
@@ -41,6 +41,14 @@ async def scheduled_change(api: Api, owner: Person, workspace_id: str) -> str:
     return await create(api, owner, workspace_id)
 
 
+async def reservation(api: Api, owner: Person, workspace_id: str) -> str:
+    """Of credits that it is given first."""
+    given = {"workspace_id": workspace_id, "amount": 5, "reason": "a gift"}
+    answer = await api.client.post("/v1/admin/credits/add", headers=ADMIN, json=given)
+    assert answer.status_code == 200, answer.text
+    return await posted("/v1/credits/reservations", lambda: {"amount": 5})(api, owner, workspace_id)
+
+
 FACTORIES: dict[str, Factory] = {
     "workspace_id": workspace,
     "user_id": member,
@@ -53,11 +61,15 @@ FACTORIES: dict[str, Factory] = {
     "change_id": scheduled_change,
     "domain_id": posted("/v1/domains", lambda: {"host": f"{uuid4().hex}.example.com"}),
     "project_id": posted("/v1/projects", lambda: {"name": "A project"}),
+    "reservation_id": reservation,
 }
-NO_IDS: dict[str, str] = {}
+NO_IDS: dict[str, str] = {"extension": "svg"}
 
 # Bodies that are valid, for routes whose schema alone does not lead to one.
-BODIES: dict[str, dict[str, Any]] = {"POST /v1/qr-codes/{qr_id}/rollback": {"version": 1}}
+BODIES: dict[str, dict[str, Any]] = {
+    "POST /v1/qr-codes/{qr_id}/rollback": {"version": 1},
+    "POST /v1/credits/reservations/{reservation_id}/settle": {"amount": 1},
+}
 
 
 def body_for(schema: dict[str, Any] | None, document: dict[str, Any]) -> Any:

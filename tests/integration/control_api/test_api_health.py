@@ -1,12 +1,13 @@
 """Health and metrics: 200 whatever the stores do, and soon."""
 
 import asyncio
-import time
 
 import pytest
 
 from tests.integration.control_api.api_client import problem_of
 from tests.silent_proxy import SilentProxy
+
+PATIENCE_S = 8  # of a client of the API
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/public/health"])
@@ -30,8 +31,14 @@ async def test_with_stores_away_it_is_degraded_and_says_which(open_api):
 
 
 async def test_stores_that_hang_are_waited_for_together_and_not_long(open_api):
+    waiting, most_waiting = 0, 0
+
     async def never_answer(reader, writer):
+        nonlocal waiting, most_waiting
+        waiting += 1
+        most_waiting = max(most_waiting, waiting)
         await reader.read()
+        waiting -= 1
         writer.close()
 
     server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
@@ -42,21 +49,21 @@ async def test_stores_that_hang_are_waited_for_together_and_not_long(open_api):
         "clickhouse_url": f"http://{address}/",
     }
     async with server, open_api(**hanging) as api:
-        started = time.monotonic()
-        body = (await api.client.get("/v1/public/health")).json()
-        assert time.monotonic() - started < 2
+        async with asyncio.timeout(PATIENCE_S):
+            body = (await api.client.get("/v1/public/health")).json()
+    assert most_waiting >= len(hanging)
     assert {store["status"] for store in body["stores"].values()} == {"down"}
 
 
-async def test_postgres_that_is_silent_is_answered_by_503_soon(open_api, postgres_dsn):
+async def test_postgres_that_is_silent_is_answered_by_503_before_a_client_gives_up(open_api, postgres_dsn):
     """For whom a connection is there already, and for whom one must be made."""
     async with SilentProxy(postgres_dsn) as proxy, open_api(postgres_dsn=proxy.url) as api:
         account = await api.create_account()
         proxy.fall_silent()
         for _ in range(2):
-            started = time.monotonic()
-            problem_of(await api.client.get("/v1/qr-codes", headers=account.headers), 503, "store_unavailable")
-            assert time.monotonic() - started < 4
+            async with asyncio.timeout(PATIENCE_S):
+                answer = await api.client.get("/v1/qr-codes", headers=account.headers)
+            problem_of(answer, 503, "store_unavailable")
         proxy.speak()
         assert (await api.client.get("/v1/qr-codes", headers=account.headers)).status_code == 200
 

@@ -1,7 +1,6 @@
 """An edit reaches Redis at once, and by a job that exists if and only if the edit does."""
 
 import asyncio
-import time
 from uuid import UUID
 
 import asyncpg
@@ -21,6 +20,8 @@ from scanhop.stores.routes import RouteCache, RouteTable
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
 from scanhop.wire.route import Status, decode_route
 from tests.integration.control_api.api_client import TARGET, problem_of
+
+PATIENCE_S = 8  # of a client of the API
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ async def test_with_redis_away_the_edit_stands_and_the_job_publishes_it(open_api
     assert (await cached(cache, code)).target_url == "https://example.org/"
 
 
-async def test_a_redis_that_hangs_delays_the_answer_by_a_moment_only(open_api):
+async def test_a_redis_that_hangs_delays_no_answer_until_its_client_gives_up(open_api):
     async def never_answer(reader, writer):
         await reader.read()
         writer.close()
@@ -129,9 +130,8 @@ async def test_a_redis_that_hangs_delays_the_answer_by_a_moment_only(open_api):
     port = server.sockets[0].getsockname()[1]
     async with server, open_api(redis_url=f"redis://127.0.0.1:{port}") as api:
         account = await api.create_account()
-        started = time.monotonic()
-        await api.create_code(account)
-        assert time.monotonic() - started < 2
+        async with asyncio.timeout(PATIENCE_S):
+            await api.create_code(account)
 
 
 async def test_publishing_a_code_that_is_gone_does_nothing(postgres, cache):

@@ -52,6 +52,7 @@ async def test_the_ids_of_another_tenant_are_not_found_and_nothing_changes(api, 
     if by == "key":
         made = await api.client.post("/v1/api-keys", headers=headers, json={"name": "k"})
         headers = {"X-API-Key": made.json()["api_key"]}
+    await FACTORIES["reservation_id"](api, stranger, stranger.workspace_id)  # has a wallet, which stays as it is
     before = await contents(database)
     document = api.app.openapi()
     wrong = []
