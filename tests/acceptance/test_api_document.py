@@ -24,9 +24,12 @@ _BLOCK = re.compile(r"```(sh|json)\n(.*?)```", re.DOTALL)
 _ROUTE = re.compile(r"\*\*`(GET|POST|PUT|PATCH|DELETE)\s+(/[^`]*)`\*\*")
 _EXPECTED = re.compile(r"# (\d{3})(?: (\w+))?$", re.MULTILINE)
 
-# Every call of curl is told in a file; everything else about it stays as the document has it.
+# Every call of curl is told in a file; everything else about it stays as the document has it. Who sleeps waits for a
+# scan to be counted.
 _PRELUDE = """
 curl() { command curl "$@" -w '%{stderr}%{method} %{response_code} %{url}\\n' 2>>"$CALLS"; }
+sleep() { until [ "$(analytics | field total_scans)" -gt 0 ]; do command sleep 0.1; done; }
+analytics() { command curl -s $API/v1/qr-codes/$ID/analytics -H "X-API-Key: $KEY"; }
 between() { printf '\\n%s\\n' "$MARK"; echo "$MARK" >>"$CALLS"; }
 """
 _MARK = "--- the next block ---"
@@ -103,7 +106,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         script = script.replace("http://127.0.0.1:8080", product.edge_url, 1)
         environment = os.environ | {"CALLS": str(folder / "calls"), "MARK": _MARK}
         result = subprocess.run(
-            ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, timeout=60, check=False
+            ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, timeout=120, check=False
         )
         with product.api() as client:
             document = client.get("/openapi.json").json()
