@@ -21,7 +21,7 @@ from control_api.web.problem import invalid_parameter, problem_responses
 from control_api.web.problem_catalogue import ProblemKind
 from control_api.web.versions import IfMatch, etag
 
-router = APIRouter(route_class=GuardedRoute, tags=["Projects"])
+router = APIRouter(route_class=GuardedRoute, tags=["projects"])
 Reader = Annotated[Member, requires("projects:read")]
 Writer = Annotated[Member, requires("projects:write")]
 

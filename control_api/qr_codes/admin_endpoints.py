@@ -18,7 +18,7 @@ from control_api.web.problem import problem_responses
 from control_api.web.problem_catalogue import ProblemKind
 from control_api.web.versions import etag
 
-router = APIRouter(route_class=GuardedRoute, tags=["Platform administration"])
+router = APIRouter(route_class=GuardedRoute, tags=["QR codes"])
 Admin = Annotated[PlatformAdmin, requires_admin()]
 
 
@@ -63,11 +63,11 @@ async def search_qr_codes(  # noqa: PLR0913 - FastAPI hands over each by name
     summary="Ban a QR code",
     responses=problem_responses(*ADMIN_PROBLEMS, *BODY_PROBLEMS, ProblemKind.NOT_FOUND),
 )
-async def ban_qr_code(
-    qr_id: UUID, wanted: BanWanted, _admin: Admin, bans: Bans, public_url: PublicUrl, response: Response
+async def ban_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
+    qr_id: UUID, wanted: BanWanted, admin: Admin, bans: Bans, public_url: PublicUrl, response: Response
 ) -> QrCodeAnswer:
     """Scans of it see a page that says so. Its owner sees the reason and the note, and cannot lift it."""
-    code = await bans.ban(qr_id, wanted.reason, wanted.note)
+    code = await bans.ban(admin.actor, qr_id, wanted.reason, wanted.note)
     response.headers["ETag"] = etag(code.version)
     return QrCodeAnswer.of(code, public_url)
 
@@ -78,9 +78,9 @@ async def ban_qr_code(
     responses=problem_responses(*ADMIN_PROBLEMS, ProblemKind.NOT_FOUND),
 )
 async def unban_qr_code(
-    qr_id: UUID, _admin: Admin, bans: Bans, public_url: PublicUrl, response: Response
+    qr_id: UUID, admin: Admin, bans: Bans, public_url: PublicUrl, response: Response
 ) -> QrCodeAnswer:
     """It gets the state it had before. A code that is not banned stays as it is."""
-    code = await bans.unban(qr_id)
+    code = await bans.unban(admin.actor, qr_id)
     response.headers["ETag"] = etag(code.version)
     return QrCodeAnswer.of(code, public_url)

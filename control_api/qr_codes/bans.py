@@ -7,7 +7,7 @@ gives the code the state it had before.
 from uuid import UUID
 
 from control_api.qr_codes.change_code import CodeChanges
-from control_api.qr_codes.model import ACTIVE, BANNED, DELETED, PLATFORM_ADMIN, Author, Change, Edit, QrCode
+from control_api.qr_codes.model import ACTIVE, BANNED, DELETED, Author, Change, Edit, QrCode
 from control_api.qr_codes.repository import QrCodeRepository
 from control_api.web.paging import Cursor, Page, PageRequest, page_from
 from control_api.web.problem import Problem, not_found
@@ -38,20 +38,20 @@ class CodeBans:
             found = await self._repository.search_all(connection, page, **filters)  # type: ignore[arg-type]
         return page_from(found, page.limit, lambda code: Cursor(code.created_at, code.id))
 
-    async def ban(self, qr_id: UUID, reason: str, note: str | None) -> QrCode:
-        """`reason`: abuse or legal."""
+    async def ban(self, actor: str, qr_id: UUID, reason: str, note: str | None) -> QrCode:
+        """`reason`: abuse or legal. `actor`: the platform admin, as the history is to name them."""
         fields = {"status": BANNED, "ban_reason": reason, "ban_note": note}
         async with self._postgres.transaction() as connection:
-            author = await self._author(connection, qr_id)
+            author = await self._author(connection, actor, qr_id)
             edit = Edit(qr_id, Change(fields), reason=note)
             code, routes = await self._apply(connection, author, edit, "qr_code.banned")
         await self._changes.publish(routes)
         return code
 
-    async def unban(self, qr_id: UUID) -> QrCode:
+    async def unban(self, actor: str, qr_id: UUID) -> QrCode:
         """A code that is not banned stays as it is."""
         async with self._postgres.transaction() as connection:
-            author = await self._author(connection, qr_id)
+            author = await self._author(connection, actor, qr_id)
             code = (await self._repository.lock(connection, author.workspace_id, [qr_id]))[qr_id]
             if code.status != BANNED:
                 if code.status == DELETED:
@@ -63,11 +63,11 @@ class CodeBans:
         await self._changes.publish(routes)
         return code
 
-    async def _author(self, connection: Connection, qr_id: UUID) -> Author:
+    async def _author(self, connection: Connection, actor: str, qr_id: UUID) -> Author:
         workspace_id = await self._repository.find_workspace_of(connection, qr_id)
         if workspace_id is None:
             raise not_found("QR code")
-        return Author(workspace_id, None, PLATFORM_ADMIN)
+        return Author(workspace_id, None, actor, is_platform=True)
 
     async def _apply(
         self, connection: Connection, author: Author, edit: Edit, action: str

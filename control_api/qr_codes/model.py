@@ -10,7 +10,6 @@ from scanhop.wire.ids import ProjectId, QrId, UserId, WorkspaceId
 
 ACTIVE, PAUSED, ARCHIVED, DELETED, BANNED = "active", "paused", "archived", "deleted", "banned"
 LISTED_BY_DEFAULT = (ACTIVE, PAUSED, BANNED)
-PLATFORM_ADMIN = "platform-admin"
 
 ForwardQuery = bool | dict[str, list[str]]
 RuleList = list[dict[str, Any]]
@@ -113,15 +112,15 @@ class Edit:
 
 @dataclass(frozen=True)
 class Author:
-    """Who makes a change, in which workspace. `user_id` None: nobody of the workspace."""
+    """Who makes a change, in which workspace. `user_id` None: nobody of the workspace.
+
+    `is_platform`: as a platform admin, who may do what the workspace itself may not.
+    """
 
     workspace_id: WorkspaceId
     user_id: UserId | None
     actor: str
-
-    @property
-    def is_platform(self) -> bool:
-        return self.actor == PLATFORM_ADMIN
+    is_platform: bool = False
 
 
 @dataclass(frozen=True)

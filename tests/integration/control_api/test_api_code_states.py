@@ -11,6 +11,7 @@ from scanhop.stores.routes import RouteCache
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
 from scanhop.wire.route import Status, decode_route
 from tests.integration.control_api.api_client import ADMIN, bad_names, problem_of
+from tests.integration.control_api.people import register
 
 
 @pytest.fixture
@@ -128,6 +129,18 @@ async def test_bans_are_the_platform_admins_and_audited_in_the_workspace(api, ac
     missing = code | {"id": account.user_id}
     problem_of(await ban(api, missing), 404, "not_found")
     problem_of(await unban(api, missing), 404, "not_found")
+
+
+async def test_a_ban_names_the_signed_in_admin_who_made_it(api, account, code, database):
+    ada = await register(api, "ada@example.com")
+    await database.execute("UPDATE users SET role = 'admin' WHERE id = $1", ada.user_id)
+    for verb, body in (("ban", {"reason": "abuse"}), ("unban", None)):
+        url = f"/v1/admin/qr-codes/{code['id']}/{verb}"
+        assert (await api.client.post(url, headers=ada.headers, json=body)).status_code == 200
+    history = (await api.client.get(f"/v1/qr-codes/{code['id']}/history", headers=account.headers)).json()
+    assert [each["changed_by"] for each in history["data"]][:2] == [f"user:{ada.user_id}"] * 2
+    audit = (await api.client.get(f"/v1/audit?object_id={code['id']}", headers=account.headers)).json()
+    assert [each["actor"] for each in audit["data"]][:2] == [f"user:{ada.user_id}"] * 2
 
 
 async def test_the_platform_admin_finds_codes_of_every_workspace(api, account):
