@@ -4,9 +4,10 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import Field
 
 from control_api.analytics.model import Granularity
-from control_api.analytics.period import InvalidPeriod, parse_period
+from control_api.analytics.period import MOMENT_PATTERN, InvalidPeriod, parse_period
 from control_api.analytics.schemas import QrCodeAnalytics
 from control_api.analytics.service import Analytics, CodeDirectory
 from control_api.identity.service import Workspaces
@@ -18,6 +19,7 @@ from control_api.web.problem_catalogue import ProblemKind
 router = APIRouter(route_class=GuardedRoute, tags=["analytics"])
 Reader = Annotated[Member, requires("analytics:read")]
 _MOMENT = "A date, read in `timezone`, or an RFC 3339 time"
+AskedMoment = Annotated[str, Field(json_schema_extra={"pattern": MOMENT_PATTERN}, examples=["2026-11-01"])]
 
 
 def _analytics(request: Request) -> Analytics:
@@ -40,8 +42,12 @@ class PeriodQuery:
 
     def __init__(
         self,
-        start: Annotated[str | None, Query(alias="from", description=f"{_MOMENT}; default: 30 days earlier")] = None,
-        end: Annotated[str | None, Query(alias="to", description=f"{_MOMENT}, itself left out; default: now")] = None,
+        start: Annotated[
+            AskedMoment | None, Query(alias="from", description=f"{_MOMENT}; default: 30 days earlier")
+        ] = None,
+        end: Annotated[
+            AskedMoment | None, Query(alias="to", description=f"{_MOMENT}, itself left out; default: now")
+        ] = None,
         timezone: Annotated[str | None, Query(description="IANA name; default: the workspace's")] = None,
         granularity: Annotated[Granularity, Query(description="What a bucket of the series is")] = "day",
         include_bots: Annotated[bool, Query(description="Count redirects of bots, too")] = False,

@@ -5,8 +5,9 @@ from enum import Enum
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import Field
 
-from control_api.analytics.conditions import Condition, InvalidCondition, one_of, parse_condition
+from control_api.analytics.conditions import MAX_TEXT, Condition, InvalidCondition, one_of, parse_condition
 from control_api.analytics.endpoints import PeriodQuery
 from control_api.analytics.model import Period
 from control_api.analytics.period import InvalidPeriod, parse_period
@@ -31,8 +32,12 @@ from control_api.web.problem_catalogue import ProblemKind
 router = APIRouter(route_class=GuardedRoute, tags=["analytics"])
 Reader = Annotated[Member, requires("analytics:read")]
 Dimension = Enum("Dimension", {name.upper(): name for name in DIMENSIONS}, type=str)  # type: ignore[misc]
-Text = Annotated[str | None, Query(max_length=2048)]
-Listed = Annotated[str | None, Query(max_length=10_000, description="One value, or several with commas between")]
+_UUID = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_NO_NUL = Field(json_schema_extra={"pattern": r"^[^\x00]*$"})
+_SEVERAL = Query(max_length=10_000, description="One value, or several with commas between")
+Text = Annotated[Annotated[str, _NO_NUL] | None, Query(max_length=MAX_TEXT)]
+Listed = Annotated[Annotated[str, _NO_NUL] | None, _SEVERAL]
+ListedIds = Annotated[Annotated[str, Field(json_schema_extra={"pattern": f"^{_UUID}(,{_UUID})*$"})] | None, _SEVERAL]
 Compare = Annotated[Literal["previous"] | None, Query(description="Beside it, the period of equal length before")]
 
 _PROBLEMS = problem_responses(
@@ -66,9 +71,9 @@ class FilterQuery:
 
     def __init__(  # noqa: PLR0913 - FastAPI hands over each by name
         self,
-        qr_id: Listed = None,
-        project_id: Listed = None,
-        domain_id: Listed = None,
+        qr_id: ListedIds = None,
+        project_id: ListedIds = None,
+        domain_id: ListedIds = None,
         tag: Annotated[str | None, Query(max_length=100, description="Of codes that have it now")] = None,
         country: Listed = None,
         region: Text = None,

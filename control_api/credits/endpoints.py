@@ -40,6 +40,7 @@ from control_api.web.moment import Moment
 from control_api.web.paging import AskedPage
 from control_api.web.problem import Problem, invalid_parameter, problem_responses
 from control_api.web.problem_catalogue import ProblemKind
+from control_api.web.text import Line
 
 DEFAULT_DAYS = 30
 MAX_DAYS = 366
@@ -102,7 +103,7 @@ async def list_credit_history(  # noqa: PLR0913 - FastAPI hands over each by nam
     wallets: Service,
     page: AskedPage,
     kind: Annotated[Kind | None, Query(description="Only these")] = None,
-    reference: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$")] = None,
+    reference: Annotated[Line | None, Query(description="Only what has this one")] = None,
     start: Annotated[Moment | None, Query(alias="from")] = None,
     end: Annotated[Moment | None, Query(alias="to", description="Not within")] = None,
 ) -> EntryPage | Response:

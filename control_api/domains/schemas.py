@@ -10,7 +10,7 @@ from control_api.domains.host import MAX_HOST, parse_host
 from control_api.domains.model import Change, Domain, NewDomain
 from control_api.web.paging import Page
 from control_api.web.partial import Partial, absent
-from scanhop.routing.targets import parse_target
+from scanhop.routing.targets import TARGET_PATTERN, parse_target
 
 Host = Annotated[
     str,
@@ -26,6 +26,7 @@ NotFoundUrl = Annotated[
     AfterValidator(parse_target),
     Field(
         description="Where scans of unknown codes are sent; null: a page says so",
+        json_schema_extra={"pattern": TARGET_PATTERN},
         examples=["https://example.com/not-found"],
     ),
 ]

@@ -11,7 +11,9 @@ MAX_LENGTH = 254
 
 _LOCAL = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ADDRESS = re.compile(rf"{_LOCAL}@{_LABEL}(?:\.{_LABEL})*")
+_FORM = rf"{_LOCAL}@{_LABEL}(?:\.{_LABEL})*"
+_ADDRESS = re.compile(_FORM)
+PATTERN = rf"^\s*{_FORM}\s*$"  # for the document: what `parse_email` takes
 
 
 def parse_email(text: str) -> str:

@@ -7,6 +7,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from control_api.identity.api_keys import KeyWanted, MadeKey
+from control_api.identity.email_address import MAX_LENGTH as MAX_EMAIL
+from control_api.identity.email_address import PATTERN as EMAIL_PATTERN
 from control_api.identity.email_address import parse_email
 from control_api.identity.model import ApiKey, ListedKey, SignIn, User, Workspace
 from control_api.identity.password import MAX_CHARACTERS, MIN_CHARACTERS, parse_password
@@ -17,9 +19,14 @@ from control_api.identity.users import NewUser
 from control_api.web.moment import Moment
 from control_api.web.paging import Page
 from control_api.web.partial import Partial, absent
+from control_api.web.permissions import ALL_SCOPES, PERMISSIONS
 from control_api.web.text import Line
 
-Email = Annotated[str, AfterValidator(parse_email), Field(examples=["ada@example.com"])]
+Email = Annotated[
+    str,
+    AfterValidator(parse_email),
+    Field(json_schema_extra={"pattern": EMAIL_PATTERN, "maxLength": MAX_EMAIL}, examples=["ada@example.com"]),
+]
 
 
 Password = Annotated[
@@ -29,7 +36,7 @@ Password = Annotated[
 ]
 Token = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
 Scopes = Annotated[
-    list[Annotated[str, Field(max_length=60)]],
+    list[Annotated[str, Field(max_length=60, json_schema_extra={"enum": [ALL_SCOPES, *PERMISSIONS]})]],
     Field(
         min_length=1,
         max_length=100,

@@ -10,7 +10,7 @@ from control_api.qr_codes.code_words import require_decent
 from control_api.qr_codes.password import MAX_CHARACTERS, parse_password
 from control_api.web.moment import Moment
 from control_api.web.text import Line
-from scanhop.routing.targets import parse_target
+from scanhop.routing.targets import TARGET_PATTERN, parse_target
 from scanhop.wire.short_codes import parse_custom_code
 
 MAX_TAGS = 20
@@ -48,13 +48,18 @@ Target = Annotated[
     Field(
         description="Where a scan is sent; http or https, at most 2,048 characters; not a short domain of this "
         "installation, not a host that is blocked",
+        json_schema_extra={"pattern": TARGET_PATTERN},
         examples=["https://example.com/menu"],
     ),
 ]
 Fallback = Annotated[
     str,
     AfterValidator(parse_target),
-    Field(description="Where a scan is sent while the code is paused, outside its time or over its limit"),
+    Field(
+        description="Where a scan is sent while the code is paused, outside its time or over its limit",
+        json_schema_extra={"pattern": TARGET_PATTERN},
+        examples=["https://example.com/"],
+    ),
 ]
 CustomCode = Annotated[
     str,
@@ -62,6 +67,7 @@ CustomCode = Annotated[
     Field(
         description="1 to 63 characters of a-z, 0-9, '-', '_'; any free one if absent. "
         "In lower case, but on a domain whose codes are exact",
+        json_schema_extra={"pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"},
         examples=["menu"],
     ),
 ]

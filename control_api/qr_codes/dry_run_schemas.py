@@ -21,9 +21,10 @@ def _require_plain(text: str) -> str:
     return text
 
 
-Header = Annotated[str, AfterValidator(_require_plain), Field(max_length=1024)]
-PlaceName = Annotated[str, AfterValidator(_require_plain), Field(max_length=100)]
-Query = Annotated[str, AfterValidator(_require_plain), Field(max_length=2048)]
+_PLAIN = {"pattern": r"^[^\x00-\x1f\x7f]*$"}
+Header = Annotated[str, AfterValidator(_require_plain), Field(max_length=1024, json_schema_extra=dict(_PLAIN))]
+PlaceName = Annotated[str, AfterValidator(_require_plain), Field(max_length=100, json_schema_extra=dict(_PLAIN))]
+Query = Annotated[str, AfterValidator(_require_plain), Field(max_length=2048, json_schema_extra=dict(_PLAIN))]
 
 
 class ScanTold(BaseModel):

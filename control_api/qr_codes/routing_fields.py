@@ -85,7 +85,13 @@ class PinnedQuery(TypedDict):
     """Forwarded; of these keys the target's own values stay."""
 
     pinned: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=MAX_KEY_LENGTH)]], Field(max_length=MAX_PINNED)
+        list[
+            Annotated[
+                str,
+                Field(min_length=1, max_length=MAX_KEY_LENGTH, json_schema_extra={"pattern": r"^[^\x00-\x1f]*$"}),
+            ]
+        ],
+        Field(max_length=MAX_PINNED),
     ]
 
 

@@ -16,6 +16,7 @@ Schema = dict[str, Any]
 UNLIMITED = frozenset({"/", "/v1/public/health", "/v1/public/metrics"})
 _PROBLEM = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
 _FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
+_BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _EVERYWHERE = (
     ProblemKind.BAD_REQUEST,
     ProblemKind.INVALID_PARAMETERS,
@@ -71,12 +72,25 @@ def complete_openapi(app: FastAPI) -> None:
             for path, method, operation in operations_of(document):
                 _complete(path, method, operation, components)
             document["components"]["headers"] = _HEADERS
+            _write_bounds_whole(document)
             for name in _FASTAPI_ERRORS:
                 components.pop(name, None)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _write_bounds_whole(node: Any) -> None:
+    """FastAPI writes bounds of integers as 1.0, and code that is generated from that takes fractions."""
+    if isinstance(node, list):
+        for each in node:
+            _write_bounds_whole(each)
+    elif isinstance(node, dict):
+        if node.get("type") == "integer":
+            node.update({name: int(node[name]) for name in _BOUNDS & node.keys()})
+        for each in node.values():
+            _write_bounds_whole(each)
 
 
 def operations_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Schema]]:

@@ -15,6 +15,10 @@ class InvalidTarget(ValueError):
     """The address may not be a target; the message says why."""
 
 
+# Every target has this form. What else it needs, the URL parser knows.
+TARGET_PATTERN = r"^ *[Hh][Tt][Tt][Pp][Ss]?:[^\x00-\x1f\x7f]+$"
+
+
 def parse_target(text: str) -> str:
     """The serialised URL. Raises InvalidTarget."""
     if has_control_characters(text):

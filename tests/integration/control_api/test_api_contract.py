@@ -4,6 +4,8 @@ Whatever is sent, an answer has a status, a type, header fields and a body that 
 is taken, what it forbids is refused. Every operation of the document is tried, new ones too.
 """
 
+import re
+
 import httpx
 import pytest
 import schemathesis
@@ -28,14 +30,35 @@ EXCLUDED = [
     "unsupported_method",  # test_api_problems; a case of its own for each path, not for each request
     "allow_header_conformance",  # the same
 ]
-# Operations whose schema cannot say all that is checked: (what the API may refuse, why the document cannot say it).
+STREAMS_WITHOUT_END = {"GET /v1/analytics/live"}  # test_api_streams reads them
+# Where what the document forbids may be taken.
+TAKEN_IN_PART = ("/bulk", "/batch")  # each item of the list has a result of its own
+TAKEN_AS_TEXT = ("GET /v1/qr-codes",)  # in a query `tags=false` is the list of one text
+# What is answered to an allowed request that is not done: the document knows the status, not when it comes.
 BEYOND_A_SCHEMA = {
-    400: "a cursor is opaque",
-    402: "the balance is another matter",
-    404: "objects of made-up ids do not exist",
-    409: "what exists already",
-    412: "a version that is past",
-    422: "rules between fields, and values that only a parser can judge",
+    (400, "bad_cursor"): "a cursor is opaque",
+    (401, "wrong_credentials"): "a password that was made up",
+    (402, "insufficient_credits"): "the balance is another matter",
+    (406, "not_acceptable"): "media types that are not answered",
+    (409, None): "what exists already, or is in another state",
+    (404, "not_found"): "objects of made-up ids do not exist",
+    (422, "idempotency_key_reused"): "a made-up key that was made up before",
+    (422, "unknown_model"): "models that were made up",
+    (412, "stale_version"): "a version that is past",
+    (429, "too_many_attempts"): "passwords and addresses that were made up",
+}
+IN_PUBLIC = {(401, "unauthenticated"), (401, "google_sign_in_failed"), (403, "sign_in_off")}  # made-up tokens
+# Fields whose values only a parser, a clock or another field can judge; the paths that a refusal may name.
+JUDGED = {
+    r"target_url|fallback_url|not_found_url|rules(\..*)?|items\..*|change(\..*)?": "addresses, and parts of rules",
+    r"host": "a name of the domain name system, in some hundred characters",
+    r"timezone": "one of the IANA's",
+    r"from|to|created_(from|to)|updated_(from|to)|at|starts_at|expires_at|valid_from": "against now, or each other",
+    r"token|user_id|workspace_id|move_to|version|domain": "somebody or something that was made up",
+    r"design|type_data": "objects of any fields: how large they are, and without NUL, as jsonb has none",
+    r"foreground|background": "colours that a scanner tells apart",
+    r"body": "fields that go together, as the reason says",
+    r"select|group_by(\.\d+)?|order|where\.\d+\.\w+(\.\d+)?": "what a field of a scan can be asked, by its kind",
 }
 QUIET = settings(
     max_examples=EXAMPLES,
@@ -58,15 +81,41 @@ def api(postgres_dsn, redis_url, clickhouse_url, tmp_path):
 
 @pytest.fixture
 def member(api):
-    """The header of a workspace that has something of everything."""
+    """Somebody with a key: its header, and the workspace."""
     with httpx.Client(base_url=api.url) as client:
-        for name in ("other", "ada"):
-            answer = client.post("/v1/admin/users", headers=ADMIN, json={"email": f"{name}@example.com"})
-            headers = {"X-API-Key": answer.json()["api_key"]}
-        client.post("/v1/qr-codes", headers=headers, json={"name": "Menu", "target_url": TARGET})
-        client.post("/v1/domains", headers=headers, json={"host": "qr.example.org"})
-        client.post("/v1/admin/users", headers=ADMIN, json={"email": "eve@example.com"})
-    return headers
+        answer = client.post("/v1/admin/users", headers=ADMIN, json={"email": "ada@example.com"})
+    return {"X-API-Key": answer.json()["api_key"]}, answer.json()["workspace"]["id"]
+
+
+@pytest.fixture
+def ids(api, member):
+    """Something of everything, by the names that parameters have."""
+    headers, workspace_id = member
+    with httpx.Client(base_url=api.url, headers=headers) as client:
+
+        def post(path, **body):
+            answer = client.post(path, json=body)
+            assert answer.status_code == 201, answer.text
+            return answer.json()["id"]
+
+        qr_id = post("/v1/qr-codes", name="Menu", target_url=TARGET)
+        given = {"workspace_id": workspace_id, "amount": 1000, "reason": "a gift"}
+        assert client.post("/v1/admin/credits/add", headers=ADMIN, json=given).is_success
+        eve = client.post("/v1/admin/users", headers=ADMIN, json={"email": "eve@example.com"}).json()
+        later = {"at": "2999-01-01T00:00:00Z", "change": {"name": "Later"}}
+        return {
+            "workspace_id": workspace_id,
+            "user_id": eve["user"]["id"],
+            "qr_id": qr_id,
+            "change_id": post(f"/v1/qr-codes/{qr_id}/scheduled-changes", **later),
+            "project_id": post("/v1/projects", name="A project"),
+            "domain_id": post("/v1/domains", host="qr.example.org"),
+            "key_id": post("/v1/api-keys", name="Another"),
+            "invitation_id": post(
+                f"/v1/workspaces/{workspace_id}/invitations", email="bob@example.com", role="viewer"
+            ),
+            "reservation_id": post("/v1/credits/reservations", amount=1),
+        }
 
 
 def headers_for(path, member):
@@ -75,49 +124,65 @@ def headers_for(path, member):
     return ADMIN if path.startswith("/v1/admin") else member
 
 
-def existing_id(api, path, headers):
-    """The newest object of the collection that the last parameter of the path picks from, if there is one."""
-    collection = path.partition("/{")[0]
-    answer = httpx.get(f"{api.url}{collection}", headers=headers)
-    data = answer.json().get("data", []) if answer.is_success else []
-    return data[0].get("id") if data else None
-
-
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["allowed", "forbidden"])
-def test_the_document_and_the_api_agree(api, member, mode, subtests):
+def test_the_document_and_the_api_agree(api, member, ids, mode, subtests):
     schema = schemathesis.openapi.from_url(f"{api.url}/openapi.json")
     operations = [each.ok() for each in schema.get_all_operations()]
-    assert len(operations) > 15
+    assert len(operations) > 100
+    headers, _ = member
     for operation in sorted(operations, key=lambda each: each.method.upper() == "DELETE"):
-        with subtests.test(f"{operation.method.upper()} {operation.path}"):
-            check(api, operation, member, mode)
-    assert httpx.get(f"{api.url}/v1/qr-codes", headers=member).status_code == 200  # the key was not lost on the way
+        name = f"{operation.method.upper()} {operation.path}"
+        if name not in STREAMS_WITHOUT_END:
+            with subtests.test(name):
+                check(name, operation, headers_for(operation.path, headers), ids, mode)
+    assert httpx.get(f"{api.url}/v1/qr-codes", headers=headers).status_code == 200  # the key was not lost on the way
 
 
-def check(api, operation, member, mode):
-    headers = headers_for(operation.path, member)
-    found = None if "{" not in operation.path else existing_id(api, operation.path, headers)
-    taken_in_part = ["negative_data_rejection"] if operation.path.endswith("/bulk") else []  # a result for each item
-    excluded = CHECKS.get_by_names([*EXCLUDED, *taken_in_part, "positive_data_acceptance"])
+def check(name, operation, headers, ids, mode):
+    excluded = [*EXCLUDED, "positive_data_acceptance"]  # which knows of statuses alone; see is_explained
+    if name.endswith(TAKEN_IN_PART) or name in TAKEN_AS_TEXT:
+        excluded.append("negative_data_rejection")
 
     @QUIET
     @given(case=operation.as_strategy(mode), exists=st.booleans())
     def agree(case, exists):
-        if exists and found and mode is GenerationMode.POSITIVE:
-            case.path_parameters = dict.fromkeys(case.path_parameters, found)
-        for name in CREDENTIALS:
-            case.headers.pop(name, None)
-        response = case.call(headers=headers, timeout=20)
-        case.validate_response(response, headers=headers, excluded_checks=excluded)
+        if exists and mode is GenerationMode.POSITIVE:
+            case.path_parameters |= {each: ids[each] for each in case.path_parameters if each in ids}
+        for credential in CREDENTIALS:
+            case.headers.pop(credential, None)
+        case.body = with_whole_numbers(case.body)
+        response = case.call(headers=headers, timeout=20, allow_redirects=False)
+        case.validate_response(response, headers=headers, excluded_checks=CHECKS.get_by_names(excluded))
         if mode is GenerationMode.POSITIVE:
-            allowed = response.status_code < 300 or response.status_code in BEYOND_A_SCHEMA
-            if response.status_code in (401, 403):  # a made-up password, token or sign-in
-                public = operation.path.startswith("/v1/public")
-                allowed = public or response.json()["code"] == "wrong_credentials"
-            assert allowed, (response.status_code, response.text)
+            assert is_explained(name, response), (response.status_code, response.text)
 
     try:
         agree()
     except Unsatisfiable:  # the document forbids nothing that could be made up for this operation
         if mode is GenerationMode.POSITIVE:
             raise
+
+
+def with_whole_numbers(value):
+    """1.0 is an integer to JSON Schema; the API wants 1 written as people and programs write it."""
+    match value:
+        case dict():
+            return {name: with_whole_numbers(each) for name, each in value.items()}
+        case list():
+            return [with_whole_numbers(each) for each in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
+
+
+def is_explained(name, response):
+    """What is allowed is done, or not for a reason that no schema can give."""
+    if response.status_code < 400:
+        return True
+    found = response.status_code, response.json()["code"]
+    if found == (422, "invalid_parameters"):
+        names = [each["name"] for each in response.json()["invalid_parameters"]]
+        return all(any(re.fullmatch(pattern, each) for pattern in JUDGED) for each in names)
+    is_public = "/public/" in name
+    return found in BEYOND_A_SCHEMA or (found[0], None) in BEYOND_A_SCHEMA or (is_public and found in IN_PUBLIC)
