@@ -16,7 +16,7 @@ up: install ## Run the product on the embedded stack, with a demo workspace, unt
 	@bash -c 'test -t 0 && set -m; $(BIN)/scanhop up --demo $(ARGS); exit $$?'
 
 test: install ## Run every test but those marked soak, on real engines
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder)
 
 install: $(STAMP) ## Make .venv and install what is needed
 

@@ -156,8 +156,9 @@ def test_a_missing_compiler_is_told_before_anything_is_installed(tmp_path):
     tools.mkdir()
     for name in ("python3", "sh", "make"):
         (tools / name).symlink_to(sys.executable if name == "python3" else str(shutil.which(name)))
-    for name in ("Makefile", "pyproject.toml", "setup.py", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "edge").mkdir()
+    for name in ("Makefile", "pyproject.toml", "setup.py", "constraints.txt", "edge/_hot_path.c"):
+        shutil.copy(ROOT / name, tmp_path / name)
     result = subprocess.run(
         ["make", "install"], cwd=tmp_path, env={"PATH": str(tools)}, capture_output=True, text=True, check=False
     )
