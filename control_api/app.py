@@ -284,10 +284,14 @@ def _lifespan(stores: Stores) -> Callable[[FastAPI], AbstractAsyncContextManager
 
 
 def _allowed_methods(routers: Iterable[APIRouter]) -> Mapping[str, str]:
-    """The methods of each path, for `Allow`: each is a route of its own, and none knows of the others."""
+    """The methods of each path, for `Allow`: each is a route of its own, and none knows of the others.
+
+    HEAD is answered wherever GET is.
+    """
     methods: dict[str, set[str]] = defaultdict(set)
     for router in routers:
         for route in router.routes:
             if isinstance(route, APIRoute):
-                methods[route.path] |= route.methods or set()
-    return {path: ", ".join(sorted(names)) for path, names in methods.items()}
+                names = route.methods or set()
+                methods[route.path] |= names | ({"HEAD"} if "GET" in names else set())
+    return {path: ", ".join(sorted(allowed)) for path, allowed in methods.items()}

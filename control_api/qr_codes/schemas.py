@@ -86,7 +86,8 @@ class ChangedFields(Partial):
         return Change(fields, sets_password, password)
 
     @model_validator(mode="after")
-    def _changes_the_code(self) -> Self:
+    def _changes_something(self) -> Self:
+        """In place of Partial's: what a subclass adds, a reason for instance, changes nothing."""
         if self.model_fields_set.isdisjoint(ChangedFields.model_fields):
             raise ValueError(f"must hold at least one of {', '.join(ChangedFields.model_fields)}")
         return self

@@ -4,7 +4,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """ASGI middleware, outermost: behind it a HEAD is a GET."""
+    """ASGI middleware, outermost: behind it a HEAD is a GET. A stream ends with its head."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -14,9 +14,16 @@ class HeadAsGet:
             await self._app(scope, receive, send)
             return
 
+        is_over = False
+
         async def send_without_body(message: Message) -> None:
+            """The server tells the application that the client is gone once the answer is over."""
+            nonlocal is_over
+            if is_over:
+                return
             if message["type"] == "http.response.body":
-                message = {**message, "body": b""}
+                is_over = True
+                message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         await self._app({**scope, "method": "GET"}, receive, send_without_body)

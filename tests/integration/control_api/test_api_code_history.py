@@ -64,6 +64,14 @@ async def read(api, account, code):
     return (await api.client.get(f"/v1/qr-codes/{code['id']}", headers=account.headers)).json()
 
 
+@pytest.mark.parametrize("body", [{}, {"reason": "none"}])
+async def test_a_reason_alone_is_no_change(api, account, code, body):
+    answer = await api.client.patch(f"/v1/qr-codes/{code['id']}", headers=account.headers, json=body)
+    [bad] = problem_of(answer, 422, "invalid_parameters")["invalid_parameters"]
+    assert bad["reason"].startswith("must hold at least one of name, target_url, ")
+    assert "reason" not in bad["reason"]
+
+
 async def test_the_history_tells_who_changed_what_and_why_newest_first(api, account, code):
     await api.change_code(account, code, name="Carte", target_url="https://example.org/", reason="new menu")
     await api.change_code(account, code, password="one")

@@ -22,9 +22,9 @@ async def test_an_unknown_path_is_not_found(api):
 async def test_a_method_that_a_path_lacks_is_answered_with_those_it_has(api):
     answer = await api.client.put("/v1/qr-codes")
     problem_of(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["allow"] == "GET, HEAD, POST"
     answer = await api.client.post("/v1/qr-codes/x")
-    assert answer.headers["allow"] == "DELETE, GET, PATCH"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH"
     assert (await api.client.delete("/openapi.json")).headers["allow"]
 
 

@@ -87,6 +87,15 @@ async def test_a_failure_in_mid_export_breaks_the_connection(client, account, mo
             await exhaust(chunks)
 
 
+async def test_head_opens_no_stream(client, account):
+    """Neither are there too many at the third, nor does the connection wait for an end that never comes."""
+    client.timeout = 5
+    for _ in range(3):
+        answer = await client.head("/v1/analytics/live", headers=account.headers)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+
+
 async def is_running(scans):
     return any("left alone" in query for (query,) in await scans.run("SELECT query FROM system.processes"))
 
