@@ -64,6 +64,18 @@ async def test_the_key_with_another_request_is_refused(api, account, code):
     assert await count_codes(api, account) == 2
 
 
+async def test_the_key_with_another_path_and_the_same_body_is_refused(api, account, code):
+    other = await api.create_code(account)
+    answers = [
+        await api.client.post(f"/v1/qr-codes/{each['id']}/pause", headers=account.headers | KEY)
+        for each in (code, other)
+    ]
+    assert answers[0].json()["status"] == "paused"
+    problem_of(answers[1], 422, "idempotency_key_reused")
+    answer = await api.client.get(f"/v1/qr-codes/{other['id']}", headers=account.headers)
+    assert answer.json()["status"] == "active"
+
+
 async def test_another_workspace_and_the_admin_have_keys_of_their_own(api, account):
     other = await api.create_account()
     answers = [await post(api, each) for each in (account, other)]
