@@ -186,6 +186,11 @@ async def test_history_is_paged_filtered_and_another_workspaces_is_its_own(api, 
     assert bad_names(answer) == {"kind"}
 
 
+async def test_history_is_asked_for_by_references_that_there_can_be(api, account):
+    answer = await api.client.get("/v1/credits/history", headers=account.headers, params={"reference": "a\x03b"})
+    assert bad_names(answer) == {"reference"}
+
+
 async def test_history_comes_as_csv_when_asked_for(api, account):
     await add(api, account, 10, reason="=1+1", reference='a "b", c')
     await deduct(api, account, 4)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from control_api.clock import utc_now
 from control_api.idempotency.repository import delete_old_records
@@ -61,6 +62,18 @@ async def test_the_key_with_another_request_is_refused(api, account, code):
     answer = await api.client.post("/v1/domains", headers=account.headers | KEY, json={"host": "qr.example.org"})
     problem_of(answer, 422, "idempotency_key_reused")
     assert await count_codes(api, account) == 2
+
+
+async def test_the_key_with_another_path_and_the_same_body_is_refused(api, account, code):
+    other = await api.create_code(account)
+    answers = [
+        await api.client.post(f"/v1/qr-codes/{each['id']}/pause", headers=account.headers | KEY)
+        for each in (code, other)
+    ]
+    assert answers[0].json()["status"] == "paused"
+    problem_of(answers[1], 422, "idempotency_key_reused")
+    answer = await api.client.get(f"/v1/qr-codes/{other['id']}", headers=account.headers)
+    assert answer.json()["status"] == "active"
 
 
 async def test_another_workspace_and_the_admin_have_keys_of_their_own(api, account):
@@ -181,6 +194,32 @@ async def test_concurrent_repeats_have_one_effect_and_one_answer(api, account, s
         assert len({name for name, _ in done}) == 1
         assert all(answer.json()["code"] == "idempotency_key_reused" for _, answer in refused)
         assert len(done) + len(refused) == sum(each == key for each, _ in steps)
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        "CREATE TRIGGER fail BEFORE INSERT ON idempotency_records FOR EACH ROW EXECUTE FUNCTION fail()",
+        "CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON qr_codes DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION fail()",
+    ],
+    ids=["record", "commit"],
+)
+async def test_neither_the_effect_nor_its_record_is_there_without_the_other(api, account, connection, trigger):
+    """The record cannot be written, or the effect's transaction fails at its very end."""
+    await connection.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no more'; END $$"
+    )
+    await connection.execute(trigger)
+    with capture_logs():  # of a fault that is meant
+        assert (await post(api, account)).status_code >= 500
+    assert await count_codes(api, account) == 0
+    assert await connection.fetchval("SELECT count(*) FROM idempotency_records") == 0
+    await connection.execute("DROP FUNCTION fail CASCADE")
+    answer = await post(api, account)
+    assert answer.status_code == 201
+    assert "idempotency-replayed" not in answer.headers
+    assert await count_codes(api, account) == 1
 
 
 async def test_postgres_cut_in_the_middle_leaves_all_or_nothing(open_api, postgres_dsn):

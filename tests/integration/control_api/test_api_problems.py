@@ -1,6 +1,7 @@
 """Whatever is wrong with a request, the answer is a problem of the contract."""
 
 import itertools
+import json
 import re
 
 from structlog.testing import capture_logs
@@ -216,6 +217,20 @@ async def test_the_openapi_document_is_complete(api):
         if "requestBody" in operation:
             assert operation["requestBody"]["content"]["application/json"]["example"]
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+async def test_bounds_of_integers_are_integers_in_the_document(api):
+    text = (await api.client.get("/openapi.json")).text
+    whole = json.loads(text)
+    bounds = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+
+    def fractions(node):
+        if isinstance(node, dict):
+            found = [node[name] for name in bounds & node.keys()] if node.get("type") == "integer" else []
+            return [each for each in found if isinstance(each, float)] + fractions(list(node.values()))
+        return [each for inner in node for each in fractions(inner)] if isinstance(node, list) else []
+
+    assert fractions(whole) == []
 
 
 async def test_a_post_with_a_credential_takes_an_idempotency_key(api):

@@ -1,11 +1,21 @@
 """Every route that has an id in its path, asked by one tenant with the ids of another: not found, and no change."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from control_api.request_log import writer
+from tests.integration.control_api.api_client import ADMIN
 from tests.integration.control_api.app_routes import routes_of
 from tests.integration.control_api.people import create_workspace, register
 from tests.integration.control_api.tenant_objects import BODIES, FACTORIES, NO_IDS, body_for
 
+NOBODYS = "01a1fbb3-0000-7000-8000-000000000000"
+ENDLESS = "GET /v1/analytics/live"  # of test_api_streams
+QUERIES = {"GET /v1/analytics/breakdown": {"dimension": "city"}}
+ROWS = {"select": ["rows"]}
+SECRET_CITY, SECRET_REFERENCE = "Victimville", "victims-gift"
 # What is written for other reasons than that something has changed.
 IGNORED_TABLES = {"alembic_version", "pgqueuer_statistics"}
 
@@ -78,3 +88,63 @@ async def test_the_same_requests_of_the_tenant_itself_find_their_objects(api):
             ids = await make_objects(api, victim, theirs, set(route.parameters) & set(FACTORIES)) | NO_IDS
             answer = await api.client.get(route.url(**ids), headers=victim.within(theirs))
             assert answer.status_code in {200, 503}, f"{route}: {answer.text}"
+
+
+@pytest.fixture
+async def neighbours(open_api, clickhouse_url, scans, monkeypatch):
+    """(the API, somebody who has something of everything, what to know them by, somebody else)."""
+    monkeypatch.setattr(writer, "EVERY_S", 0.02)
+    async with open_api(clickhouse_url=clickhouse_url) as api:
+        victim, stranger = await register(api, "victim@example.com"), await register(api, "stranger@example.com")
+        ids = await make_objects(api, victim, victim.workspace_id, FACTORIES.keys() - {"workspace_id", "user_id"})
+        given = {"workspace_id": victim.workspace_id, "amount": 5, "reason": "a gift", "reference": SECRET_REFERENCE}
+        assert (await api.client.post("/v1/admin/credits/add", headers=ADMIN, json=given)).is_success
+        await scans.add(victim, {"id": ids["qr_id"]}, datetime.now(UTC) - timedelta(hours=1), city=SECRET_CITY)
+        while not (await api.client.get("/v1/logs", headers=victim.headers)).json()["data"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        marks = {SECRET_CITY, SECRET_REFERENCE, victim.workspace_id, victim.user_id, victim.email}
+        yield api, victim, marks | set(ids.values()), ids, stranger
+
+
+async def lists_of(api, person):
+    """What each route without an id in its path tells them, by its name."""
+    routes = [each for each in routes_of(api.app) if not (each.parameters or each.is_public or each.is_admin)]
+    reads = [each for each in routes if each.method == "GET" and str(each) != ENDLESS]
+    answers = {
+        str(each): await api.client.get(each.path, headers=person.headers, params=QUERIES.get(str(each)))
+        for each in reads
+    }
+    answers["POST /v1/query"] = await api.client.post("/v1/query", headers=person.headers, json=ROWS)
+    assert {name: answer.text for name, answer in answers.items() if not answer.is_success} == {}
+    return {name: answer.text for name, answer in answers.items()}
+
+
+async def test_no_list_report_or_log_tells_of_another_tenant(neighbours):
+    api, victim, marks, _, stranger = neighbours
+    told = await lists_of(api, stranger)
+    assert {name: mark for name, text in told.items() for mark in marks if mark in text} == {}
+    telling = {name for name, text in (await lists_of(api, victim)).items() if any(mark in text for mark in marks)}
+    assert telling >= {
+        *("GET /v1/me", "GET /v1/workspaces", "GET /v1/api-keys", "GET /v1/projects", "GET /v1/domains"),
+        *("GET /v1/qr-codes", "GET /v1/analytics/breakdown"),
+        *("GET /v1/analytics/top-codes", "POST /v1/query"),
+        *("GET /v1/credits/history", "GET /v1/audit", "GET /v1/logs"),
+    }
+
+
+async def test_to_filter_by_an_id_of_another_tenant_is_to_filter_by_nobodys(neighbours):
+    api, victim, _, ids, stranger = neighbours
+    span = {"from": "2026-01-01", "to": "2030-01-01"}
+
+    async def report(person, route, name, value):
+        asked = span | QUERIES.get(f"GET {route}", {}) | {name: value}
+        answer = await api.client.get(route, headers=person.headers, params=asked)
+        assert answer.status_code == 200, answer.text
+        return answer.text.replace(value, "")
+
+    for route in [f"/v1/analytics/{each}" for each in ("overview", "timeseries", "breakdown", "top-codes")]:
+        for name in ("qr_id", "project_id", "domain_id"):
+            told = await report(stranger, route, name, ids[name])
+            assert told == await report(stranger, route, name, NOBODYS), f"{route}?{name}"
+        own = await report(victim, route, "qr_id", ids["qr_id"])
+        assert own != await report(victim, route, "qr_id", NOBODYS), route
