@@ -28,6 +28,7 @@ from control_api.web.authentication import ADMIN_PROBLEMS, MEMBER_PROBLEMS, Memb
 from control_api.web.guarded_route import GuardedRoute
 from control_api.web.problem import invalid_parameter, problem_responses
 from control_api.web.problem_catalogue import ProblemKind
+from control_api.web.text import Line
 
 router = APIRouter(route_class=GuardedRoute, tags=["analytics"])
 Reader = Annotated[Member, requires("analytics:read")]
@@ -74,7 +75,7 @@ class FilterQuery:
         qr_id: ListedIds = None,
         project_id: ListedIds = None,
         domain_id: ListedIds = None,
-        tag: Annotated[str | None, Query(max_length=100, description="Of codes that have it now")] = None,
+        tag: Annotated[Line | None, Query(description="Of codes that have it now")] = None,
         country: Listed = None,
         region: Text = None,
         city: Text = None,

@@ -76,7 +76,12 @@ Password = Annotated[
     AfterValidator(parse_password),
     Field(
         description="Asked for before a scan is sent on; never answered",
-        json_schema_extra={"minLength": 1, "maxLength": MAX_CHARACTERS, "writeOnly": True},
+        json_schema_extra={
+            "minLength": 1,
+            "maxLength": MAX_CHARACTERS,
+            "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$",
+            "writeOnly": True,
+        },
     ),
 ]
 Opening = Annotated[Moment, Field(description="From when on it redirects")]

@@ -53,7 +53,7 @@ JUDGED = {
     r"target_url|fallback_url|not_found_url|rules(\..*)?|items\..*|change(\..*)?": "addresses, and parts of rules",
     r"host": "a name of the domain name system, in some hundred characters",
     r"timezone": "one of the IANA's",
-    r"from|to|created_(from|to)|updated_(from|to)|at|starts_at|expires_at|valid_from": "against now, or each other",
+    r"from|to|(created|updated)_(from|to)|at|now|starts_at|expires_at|valid_from": "against now, or each other",
     r"token|user_id|workspace_id|move_to|version|domain": "somebody or something that was made up",
     r"design|type_data": "objects of any fields: how large they are, and without NUL, as jsonb has none",
     r"foreground|background": "colours that a scanner tells apart",

@@ -263,3 +263,9 @@ def _tally(values):
     for value in values:
         counts[value] = counts.get(value, 0) + 1
     return counts
+
+
+async def test_a_tag_that_cannot_be_is_refused(api, account):
+    for tag in ("%00", "%20", "a" * 201):
+        answer = await api.client.get(f"/v1/analytics/overview?tag={tag}", headers=account.headers)
+        assert bad_names(answer) == {"tag"}
