@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from control_api.credits.charging import Effect, costs
 from control_api.qr_codes.change_code import CodeChanges
 from control_api.qr_codes.create_code import CodeCreation
-from control_api.qr_codes.model import ACTIVE, ARCHIVED, DELETED, PAUSED, Author, Change, Edit
+from control_api.qr_codes.model import ACTIVE, ARCHIVED, DELETED, PAUSED, Author, Change, Edit, QrCode
 from control_api.qr_codes.schemas import (
     QrCodeAnswer,
     QrCodeChange,
@@ -147,52 +147,49 @@ async def delete_qr_code(qr_id: UUID, caller: Writer, changes: Changes, if_match
     await changes.change(author_of(caller), edit, "qr_code.deleted")
 
 
+class StateChange:
+    """What the routes take that put a code into another state, and how they answer."""
+
+    def __init__(
+        self, qr_id: UUID, changes: Changes, public_url: PublicUrl, response: Response, if_match: IfMatch = None
+    ) -> None:
+        self._qr_id = qr_id
+        self._changes = changes
+        self._public_url = public_url
+        self._response = response
+        self._if_match = if_match
+
+    async def to(self, caller: Member, status: str, action: str) -> QrCodeAnswer:
+        edit = Edit(self._qr_id, Change({"status": status}), self._if_match)
+        return self._answer(await self._changes.change(author_of(caller), edit, action))
+
+    async def back(self, caller: Member) -> QrCodeAnswer:
+        return self._answer(await self._changes.restore(author_of(caller), self._qr_id, self._if_match, None))
+
+    def _answer(self, code: QrCode) -> QrCodeAnswer:
+        self._response.headers["ETag"] = etag(code.version)
+        return QrCodeAnswer.of(code, self._public_url)
+
+
+AskedChange = Annotated[StateChange, Depends()]
+
+
 @router.post("/v1/qr-codes/{qr_id}/pause", summary="Pause a QR code", responses=_STATE_PROBLEMS)
-async def pause_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
-    qr_id: UUID,
-    caller: Writer,
-    changes: Changes,
-    public_url: PublicUrl,
-    response: Response,
-    if_match: IfMatch = None,
-) -> QrCodeAnswer:
+async def pause_qr_code(caller: Writer, change: AskedChange) -> QrCodeAnswer:
     """Scans are sent to the fallback address or told to come again. A paused code stays as it is."""
-    edit = Edit(qr_id, Change({"status": PAUSED}), if_match)
-    code = await changes.change(author_of(caller), edit, "qr_code.paused")
-    response.headers["ETag"] = etag(code.version)
-    return QrCodeAnswer.of(code, public_url)
+    return await change.to(caller, PAUSED, "qr_code.paused")
 
 
 @router.post("/v1/qr-codes/{qr_id}/resume", summary="Resume a QR code", responses=_STATE_PROBLEMS)
-async def resume_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
-    qr_id: UUID,
-    caller: Writer,
-    changes: Changes,
-    public_url: PublicUrl,
-    response: Response,
-    if_match: IfMatch = None,
-) -> QrCodeAnswer:
+async def resume_qr_code(caller: Writer, change: AskedChange) -> QrCodeAnswer:
     """It redirects again. An active code stays as it is."""
-    edit = Edit(qr_id, Change({"status": ACTIVE}), if_match)
-    code = await changes.change(author_of(caller), edit, "qr_code.resumed")
-    response.headers["ETag"] = etag(code.version)
-    return QrCodeAnswer.of(code, public_url)
+    return await change.to(caller, ACTIVE, "qr_code.resumed")
 
 
 @router.post("/v1/qr-codes/{qr_id}/archive", summary="Archive a QR code", responses=_STATE_PROBLEMS)
-async def archive_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
-    qr_id: UUID,
-    caller: Writer,
-    changes: Changes,
-    public_url: PublicUrl,
-    response: Response,
-    if_match: IfMatch = None,
-) -> QrCodeAnswer:
+async def archive_qr_code(caller: Writer, change: AskedChange) -> QrCodeAnswer:
     """It leaves the list and goes on redirecting. An archived code stays as it is."""
-    edit = Edit(qr_id, Change({"status": ARCHIVED}), if_match)
-    code = await changes.change(author_of(caller), edit, "qr_code.archived")
-    response.headers["ETag"] = etag(code.version)
-    return QrCodeAnswer.of(code, public_url)
+    return await change.to(caller, ARCHIVED, "qr_code.archived")
 
 
 @router.post(
@@ -202,15 +199,6 @@ async def archive_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
         *MEMBER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.DOMAIN_NOT_VERIFIED, ProblemKind.STALE_VERSION
     ),
 )
-async def restore_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
-    qr_id: UUID,
-    caller: Writer,
-    changes: Changes,
-    public_url: PublicUrl,
-    response: Response,
-    if_match: IfMatch = None,
-) -> QrCodeAnswer:
+async def restore_qr_code(caller: Writer, change: AskedChange) -> QrCodeAnswer:
     """Out of the archive or from deletion, to the state before. Any other code stays as it is."""
-    code = await changes.restore(author_of(caller), qr_id, if_match, None)
-    response.headers["ETag"] = etag(code.version)
-    return QrCodeAnswer.of(code, public_url)
+    return await change.back(caller)
