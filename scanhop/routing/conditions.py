@@ -46,10 +46,6 @@ def judge(condition: Condition, facts: Facts) -> Verdict:
     return None if verdict is None else verdict is not condition.is_negated
 
 
-def matches(condition: Condition, facts: Facts) -> bool:
-    return matches_all((condition,), facts)
-
-
 def _device(condition: Condition, facts: Facts) -> Verdict:
     return facts.device.device_type in condition.texts
 
