@@ -21,11 +21,11 @@ class BoundedMap(Generic[Key, Value]):
     def find(self, key: Key) -> Value | None:
         return self.entries.get(key)
 
-    def store(self, key: Key, value: Value) -> None:
+    def store(self, key: Key, value: Value) -> Value | None:
+        """The value that gave way to it, of another key."""
         self.entries[key] = value
         self.entries.move_to_end(key)
-        if len(self.entries) > self._limit:
-            self.entries.popitem(last=False)
+        return self.entries.popitem(last=False)[1] if len(self.entries) > self._limit else None
 
     def drop(self, key: Key) -> None:
         self.entries.pop(key, None)

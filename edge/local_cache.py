@@ -68,11 +68,11 @@ class LocalCache:
 
     def store(self, key: bytes, entry: CachedRoute) -> None:
         held = self.find_any(key)
-        if held is not None:  # whoever still holds it must not take it for fresh
-            held.stale_at = 0.0
         into, other = (self._unknown, self._known) if entry.is_unknown else (self._known, self._unknown)
         other.drop(key)
-        into.store(key, entry)
+        for gone in (held, into.store(key, entry)):
+            if gone is not None:  # whoever still holds it must not take it for fresh
+                gone.stale_at = 0.0
 
     def mark_stale(self, key: bytes) -> None:
         entry = self.find_any(key)

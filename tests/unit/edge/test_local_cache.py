@@ -71,6 +71,13 @@ def test_whoever_still_holds_a_replaced_entry_cannot_take_it_for_fresh(cache):
     assert replaced.stale_at == 0.0
 
 
+@pytest.mark.parametrize("new", [entry, unknown])
+def test_whoever_still_holds_an_entry_that_gave_way_cannot_take_it_for_fresh(new):
+    cache = LocalCache(max_known=1, max_unknown=1)
+    gone, there = store(cache, "a", new()), store(cache, "b", new())
+    assert (gone.stale_at, there.stale_at) == (0.0, TTL)
+
+
 def test_a_code_can_be_marked_stale_and_stays_for_bad_times(cache):
     stored, other = store(cache, "menu"), store(cache, "other")
     cache.mark_stale(KEY)
