@@ -17,6 +17,7 @@ enum { TRANSPORT = 0, FOUND = 1, DATA = 2, HEADERS = 3, TAIL = 4, ITEM_SIZE = 5 
 
 static PyObject *str_stale_at, *str_prefix, *str_outcome, *str_head, *str_value, *str_body, *str_write;
 static PyObject *str_receive, *str_take_last;
+static uint64_t seeds[3]; /* of this process, see seed_hash */
 
 /* --- Memory: bytes -> object, bounded. A ring of entries, the next of which gives way to a newcomer, and an index by
  * hash with linear probing, at most half full; 0 in it is nobody, n the entry n - 1. --- */
@@ -39,20 +40,21 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Sixteen bytes a step. Whoever makes keys collide makes this worker forget other keys, nothing worse. */
+/* Sixteen bytes a step. Phones choose the keys: without the seeds they could choose such as stand in one place of the
+ * index, and make every look-up walk past them. */
 static uint64_t hash_bytes(const char *data, Py_ssize_t size)
 {
-    uint64_t hash = 0x9e3779b97f4a7c15u ^ (uint64_t)size, low, high;
+    uint64_t hash = seeds[0] ^ (uint64_t)size, low, high;
     for (; size > 16; data += 16, size -= 16) {
         memcpy(&low, data, 8);
         memcpy(&high, data + 8, 8);
-        hash = mix(low ^ 0xa0761d6478bd642fu, high ^ hash);
+        hash = mix(low ^ seeds[1], high ^ hash);
     }
     low = high = 0;
-    memcpy(&low, data, size < 8 ? size : 8);
+    memcpy(&low, data, (size_t)(size < 8 ? size : 8));
     if (size > 8)
-        memcpy(&high, data + 8, size - 8);
-    return mix(mix(low ^ 0xe7037ed1a0b428dbu, high ^ hash), 0x8ebc6af09c88c6e3u);
+        memcpy(&high, data + 8, (size_t)size - 8);
+    return mix(mix(low ^ seeds[1], high ^ hash), seeds[2]);
 }
 
 /* Where the key stands in the index, or the gap where it would. */
@@ -689,6 +691,14 @@ static PyMethodDef functions[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, .m_name = "edge._hot_path", .m_size = -1, .m_methods = functions};
 
+/* Python's hash of strings is keyed with random bytes: what it says of any is as good as random. */
+static void seed_hash(void)
+{
+    seeds[0] = (uint64_t)PyObject_Hash(str_stale_at);
+    seeds[1] = (uint64_t)PyObject_Hash(str_prefix);
+    seeds[2] = (uint64_t)PyObject_Hash(str_outcome);
+}
+
 static int intern_names(void)
 {
     str_stale_at = PyUnicode_InternFromString("stale_at");
@@ -700,7 +710,10 @@ static int intern_names(void)
     str_write = PyUnicode_InternFromString("write");
     str_receive = PyUnicode_InternFromString("_receive");
     str_take_last = PyUnicode_InternFromString("_take_last");
-    return PyErr_Occurred() ? -1 : 0;
+    if (PyErr_Occurred())
+        return -1;
+    seed_hash();
+    return 0;
 }
 
 PyMODINIT_FUNC PyInit__hot_path(void)

@@ -59,6 +59,15 @@ def test_a_memory_that_was_full_for_long_still_finds_what_it_holds():
     assert len(memory.list_keys()) == 500
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("known", [0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3, 0x589965CC75374CC3])
+def test_keys_cannot_be_made_to_collide_by_whoever_knows_the_hash(known):
+    """They collide where it begins with a constant of the published wyhash: this would take minutes."""
+    memory = compiled.Memory(250_000)
+    for number in range(250_000):
+        memory.store(known.to_bytes(8, "little") + number.to_bytes(8, "little"), number)
+
+
 @pytest.mark.parametrize("arguments", [("text", 1), (bytearray(b"a"), 1), (b"a",)])
 def test_a_memory_takes_bytes_alone(arguments):
     memory = compiled.Memory(4)
