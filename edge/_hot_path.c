@@ -64,7 +64,7 @@ static size_t probe(Memory *memory, uint64_t hash, const char *data, Py_ssize_t 
     for (; memory->index[at] != 0; at = (at + 1) & memory->mask) {
         Entry *entry = &memory->entries[memory->index[at] - 1];
         if (entry->hash == hash && PyBytes_GET_SIZE(entry->key) == size
-            && memcmp(PyBytes_AS_STRING(entry->key), data, size) == 0)
+            && memcmp(PyBytes_AS_STRING(entry->key), data, (size_t)size) == 0)
             break;
     }
     return at;
@@ -184,9 +184,9 @@ static PyObject *Memory_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     size_t size = 2;
     while (size < 2 * (size_t)limit)
         size *= 2;
-    self->limit = limit;
+    self->limit = (size_t)limit;
     self->mask = size - 1;
-    self->entries = PyMem_Calloc(limit, sizeof(Entry));
+    self->entries = PyMem_Calloc((size_t)limit, sizeof(Entry));
     self->index = PyMem_Calloc(size, sizeof(uint32_t));
     if (self->entries == NULL || self->index == NULL) {
         Py_DECREF(self);
@@ -222,73 +222,105 @@ static int is_value(const unsigned char *value, Py_ssize_t size)
     return 1;
 }
 
-/* The block of others, with the header of that value behind its own. */
-static PyObject *with_forwarded(PyObject *others, const char *value, Py_ssize_t size)
+/* What header lines say: a remembered block, and the headers for the record, which may be more than its own. Both are
+ * owned, or NULL. */
+typedef struct {
+    PyObject *known, *headers;
+} Block;
+
+static void release_block(Block *block)
 {
-    if (!PyTuple_Check(others) || PyTuple_GET_SIZE(others) != 2 || !PyBytes_CheckExact(PyTuple_GET_ITEM(others, 1)))
-        return PyErr_Format(PyExc_TypeError, "a header block expected");
-    PyObject *headers = PyTuple_GET_ITEM(others, 1);
-    Py_ssize_t before = PyBytes_GET_SIZE(headers);
-    PyObject *block = Py_TYPE(others)->tp_alloc(Py_TYPE(others), 2);
-    PyObject *all = block == NULL ? NULL : PyBytes_FromStringAndSize(NULL, before + 3 + size);
-    if (all == NULL) {
-        Py_XDECREF(block);
-        return NULL;
+    Py_XDECREF(block->known);
+    Py_XDECREF(block->headers);
+}
+
+/* 1, or -1 with an error. */
+static int take_block(PyObject *known, Block *block)
+{
+    if (!PyTuple_Check(known) || PyTuple_GET_SIZE(known) != 2 || !PyBytes_CheckExact(PyTuple_GET_ITEM(known, 1))) {
+        PyErr_SetString(PyExc_TypeError, "a header block expected");
+        return -1;
     }
+    block->known = Py_NewRef(known);
+    block->headers = Py_NewRef(PyTuple_GET_ITEM(known, 1));
+    return 1;
+}
+
+/* A new reference: the headers, and that of the value behind them. */
+static PyObject *with_forwarded(PyObject *headers, const char *value, Py_ssize_t size)
+{
+    Py_ssize_t before = PyBytes_GET_SIZE(headers);
+    PyObject *all = PyBytes_FromStringAndSize(NULL, before + 3 + size);
+    if (all == NULL)
+        return NULL;
     char *at = PyBytes_AS_STRING(all);
-    memcpy(at, PyBytes_AS_STRING(headers), before);
+    memcpy(at, PyBytes_AS_STRING(headers), (size_t)before);
     at[before] = FORWARDED_FOR;
     at[before + 1] = (char)(size & 0xff);
     at[before + 2] = (char)(size >> 8);
-    memcpy(at + before + 3, value, size);
-    PyTuple_SET_ITEM(block, 0, Py_NewRef(PyTuple_GET_ITEM(others, 0)));
-    PyTuple_SET_ITEM(block, 1, all);
-    return block;
+    memcpy(at + before + 3, value, (size_t)size);
+    return all;
 }
 
-/* What the lines say beside the one from `start` to `value` and on, and that one. */
-static PyObject *find_without(Memory *blocks, const char *raw, Py_ssize_t size, const char *start, const char *value)
+/* What the lines say beside the one from `start` to `value` and on, and that one. 1: found; 0: not; -1: error. */
+static int find_without(Memory *blocks, const char *raw, Py_ssize_t size, const char *start, const char *value,
+                        Block *block)
 {
     char others[MAX_BLOCK];
-    const char *end = memmem(value, raw + size - value, "\r\n", 2);
+    const char *end = memmem(value, (size_t)(raw + size - value), "\r\n", 2);
     if (end == NULL || end > raw + size - 4 || end - value > MAX_FORWARDED || size - (end + 2 - start) > MAX_BLOCK
         || !is_value((const unsigned char *)value, end - value))
-        return NULL;
-    memcpy(others, raw, start - raw);
-    memcpy(others + (start - raw), end + 2, raw + size - end - 2);
-    PyObject *block = memory_find(blocks, others, size - (end + 2 - start));
-    if (block == NULL)
-        return NULL;
+        return 0;
+    memcpy(others, raw, (size_t)(start - raw));
+    memcpy(others + (start - raw), end + 2, (size_t)(raw + size - end - 2));
+    PyObject *known = memory_find(blocks, others, size - (end + 2 - start));
+    if (known == NULL || take_block(known, block) < 0)
+        return known == NULL ? 0 : -1;
     while (value < end && (*value == ' ' || *value == '\t'))
         value++;
     while (value < end && (end[-1] == ' ' || end[-1] == '\t'))
         end--;
-    return with_forwarded(block, value, end - value);
+    Py_SETREF(block->headers, with_forwarded(block->headers, value, end - value));
+    return block->headers == NULL ? -1 : 1;
 }
 
-/* A new reference, or NULL, with an error or without. */
-static PyObject *find_forwarded_block(Memory *blocks, const char *raw, Py_ssize_t size)
+/* The same, wherever that line stands. */
+static int find_forwarded_block(Memory *blocks, const char *raw, Py_ssize_t size, Block *block)
 {
     static const char *const begins[] = {"\r\nX-Forwarded-For:", "\r\nx-forwarded-for:"};
     const Py_ssize_t length = 18;
     for (int each = 0; each < 2; each++) {
-        const char *start = memmem(raw, size, begins[each], length);
+        const char *start = memmem(raw, (size_t)size, begins[each], (size_t)length);
         if (start != NULL)
-            return find_without(blocks, raw, size, start + 2, start + length);
+            return find_without(blocks, raw, size, start + 2, start + length, block);
     }
     for (int each = 0; each < 2; each++)
-        if (size >= length - 2 && memcmp(raw, begins[each] + 2, length - 2) == 0)
-            return find_without(blocks, raw, size, raw, raw + length - 2);
-    return NULL;
+        if (size >= length - 2 && memcmp(raw, begins[each] + 2, (size_t)length - 2) == 0)
+            return find_without(blocks, raw, size, raw, raw + length - 2, block);
+    return 0;
+}
+
+/* A new reference: of the known block's type, which is made as `_make` of a named tuple does. */
+static PyObject *block_as_tuple(const Block *block)
+{
+    PyObject *pair = PyTuple_Pack(2, PyTuple_GET_ITEM(block->known, 0), block->headers);
+    PyObject *args = pair == NULL ? NULL : PyTuple_Pack(1, pair);
+    PyObject *made = args == NULL ? NULL : PyTuple_Type.tp_new(Py_TYPE(block->known), args, NULL);
+    Py_XDECREF(pair);
+    Py_XDECREF(args);
+    return made;
 }
 
 static PyObject *find_forwarded(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
     if (count != 2 || !Py_IS_TYPE(args[0], &MemoryType) || !PyBytes_CheckExact(args[1]))
         return PyErr_Format(PyExc_TypeError, "a memory and bytes expected");
-    PyObject *block =
-        find_forwarded_block((Memory *)args[0], PyBytes_AS_STRING(args[1]), PyBytes_GET_SIZE(args[1]));
-    return block != NULL || PyErr_Occurred() ? block : Py_NewRef(Py_None);
+    Block block = {NULL, NULL};
+    PyObject *raw = args[1];
+    int found = find_forwarded_block((Memory *)args[0], PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), &block);
+    PyObject *made = found > 0 ? block_as_tuple(&block) : found < 0 ? NULL : Py_NewRef(Py_None);
+    release_block(&block);
+    return made;
 }
 
 /* --- HotPath: what the connections of one worker share --- */
@@ -312,21 +344,22 @@ static int HotPath_traverse(HotPath *self, visitproc visit, void *arg)
     return 0;
 }
 
+/* The rest clears itself, and stays: a connection that is called while it is collected finds a path that is whole. */
 static int HotPath_clear(HotPath *self)
 {
-    Py_CLEAR(self->lines);
-    Py_CLEAR(self->blocks);
-    Py_CLEAR(self->custom_hosts);
-    Py_CLEAR(self->look_soon);
-    Py_CLEAR(self->items);
-    Py_CLEAR(self->tail);
+    Py_XSETREF(self->look_soon, Py_NewRef(Py_None));
     return 0;
 }
 
 static void HotPath_dealloc(HotPath *self)
 {
     PyObject_GC_UnTrack(self);
-    HotPath_clear(self);
+    Py_XDECREF(self->lines);
+    Py_XDECREF(self->blocks);
+    Py_XDECREF(self->custom_hosts);
+    Py_XDECREF(self->look_soon);
+    Py_XDECREF(self->items);
+    Py_XDECREF(self->tail);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -427,7 +460,6 @@ static int HotConnection_traverse(HotConnection *self, visitproc visit, void *ar
 
 static int HotConnection_clear(HotConnection *self)
 {
-    Py_CLEAR(self->hot);
     Py_CLEAR(self->transport);
     Py_CLEAR(self->ready_peer);
     return 0;
@@ -437,6 +469,7 @@ static void HotConnection_dealloc(HotConnection *self)
 {
     PyObject_GC_UnTrack(self);
     HotConnection_clear(self);
+    Py_XDECREF(self->hot);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -468,69 +501,82 @@ static int is_fresh(PyObject *found, double now)
     return at == -1.0 && PyErr_Occurred() ? -1 : now < at;
 }
 
-/* A new reference to the block that `data` is, or NULL, with an error or without. */
-static PyObject *find_block(HotPath *hot, const char *data, Py_ssize_t size)
+/* 1: what `data` says; 0: that is not known; -1: error. */
+static int find_block(HotPath *hot, const char *data, Py_ssize_t size, Block *block)
 {
-    PyObject *block = memory_find(hot->blocks, data, size);
-    return block != NULL ? Py_NewRef(block) : find_forwarded_block(hot->blocks, data, size);
+    PyObject *known = memory_find(hot->blocks, data, size);
+    return known != NULL ? take_block(known, block) : find_forwarded_block(hot->blocks, data, size, block);
 }
 
-/* 1: the scan waits in the items, or was taken as the last of its connection; 0: not for here; -1: error. Takes over
- * no reference. */
-static int take_scan(HotConnection *self, PyObject *found, PyObject *block)
+/* 1: an ordinary request for the default domain; 0: not; -1: error. */
+static int is_usual(HotPath *hot, PyObject *framing)
 {
-    HotPath *hot = self->hot;
-    PyObject *framing = PyTuple_Check(block) && PyTuple_GET_SIZE(block) == 2 ? PyTuple_GET_ITEM(block, 0) : NULL;
-    if (framing == NULL || !PyTuple_Check(framing) || PyTuple_GET_SIZE(framing) <= IS_USUAL) {
-        PyErr_SetString(PyExc_TypeError, "a header block expected");
+    if (!PyTuple_Check(framing) || PyTuple_GET_SIZE(framing) <= IS_USUAL) {
+        PyErr_SetString(PyExc_TypeError, "a framing expected");
         return -1;
     }
-    PyObject *headers = PyTuple_GET_ITEM(block, 1);
     if (PyTuple_GET_ITEM(framing, IS_USUAL) != Py_True)
         return 0;
-    if (PyDict_GET_SIZE(hot->custom_hosts)) {
-        int is_custom = PyDict_Contains(hot->custom_hosts, PyTuple_GET_ITEM(framing, HOST));
-        if (is_custom)
-            return is_custom < 0 ? -1 : 0;
+    if (PyDict_GET_SIZE(hot->custom_hosts) == 0)
+        return 1;
+    int is_custom = PyDict_Contains(hot->custom_hosts, PyTuple_GET_ITEM(framing, HOST));
+    return is_custom < 0 ? -1 : !is_custom;
+}
+
+static int append_scan(HotConnection *self, PyObject *found, PyObject *headers)
+{
+    HotPath *hot = self->hot;
+    if (self->transport == NULL || self->ready_peer == NULL || hot->tail == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "the transport, the peer or the tail was deleted");
+        return -1;
     }
-    if (hot->is_draining || PyTuple_GET_ITEM(framing, CLOSES) == Py_True) {
-        PyObject *done = PyObject_CallMethodObjArgs((PyObject *)self, str_take_last, found, headers, NULL);
-        Py_XDECREF(done);
-        return done == NULL ? -1 : 1;
-    }
-    self->deadline = hot->idle_deadline;
     PyObject *item = PyTuple_Pack(ITEM_SIZE, self->transport, found, self->ready_peer, headers, hot->tail);
     if (item == NULL)
         return -1;
+    self->deadline = hot->idle_deadline;
     int failed = append_item(hot, item);
     Py_DECREF(item);
-    return failed < 0 ? -1 : 1;
+    return failed;
+}
+
+/* 1: the scan waits in the items, or was taken as the last of its connection; 0: not for here; -1: error. */
+static int take_scan(HotConnection *self, PyObject *found, const Block *block)
+{
+    PyObject *framing = PyTuple_GET_ITEM(block->known, 0);
+    int usual = is_usual(self->hot, framing);
+    if (usual <= 0)
+        return usual;
+    if (!self->hot->is_draining && PyTuple_GET_ITEM(framing, CLOSES) != Py_True)
+        return append_scan(self, found, block->headers) < 0 ? -1 : 1;
+    PyObject *done = PyObject_CallMethodObjArgs((PyObject *)self, str_take_last, found, block->headers, NULL);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 1;
 }
 
 /* The same, from the bytes: one whole request, whose line and headers were seen before. */
 static int take_data(HotConnection *self, const char *data, Py_ssize_t size)
 {
-    const char *end = memchr(data, '\r', size);
+    const char *end = memchr(data, '\r', (size_t)size);
     if (end == NULL || end + 2 > data + size || end[1] != '\n')
         return 0;
     PyObject *found = memory_find(self->hot->lines, data, end - data);
     if (found == NULL)
         return 0;
+    Block block = {NULL, NULL};
     Py_INCREF(found);
-    PyObject *block = NULL;
     int taken = is_fresh(found, self->hot->now);
-    if (taken > 0) {
-        block = find_block(self->hot, end + 2, data + size - end - 2);
-        taken = block != NULL ? take_scan(self, found, block) : PyErr_Occurred() ? -1 : 0;
-    }
-    Py_XDECREF(block);
+    if (taken > 0)
+        taken = find_block(self->hot, end + 2, data + size - end - 2, &block);
+    if (taken > 0)
+        taken = take_scan(self, found, &block);
+    release_block(&block);
     Py_DECREF(found);
     return taken;
 }
 
 static PyObject *HotConnection_data_received(HotConnection *self, PyObject *data)
 {
-    if (self->is_free && self->ready_peer != NULL && PyBytes_CheckExact(data)) {
+    if (self->is_free && self->hot != NULL && PyBytes_CheckExact(data)) {
         int taken = take_data(self, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data));
         if (taken < 0)
             return NULL;
@@ -567,6 +613,15 @@ static PyTypeObject HotConnectionType = {
 
 /* --- what is done with the items --- */
 
+/* A new reference: an item, whatever else is in the list. */
+static PyObject *get_item(PyObject *items, Py_ssize_t at)
+{
+    PyObject *item = PyList_GET_ITEM(items, at);
+    if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != ITEM_SIZE)
+        return PyErr_Format(PyExc_TypeError, "an item expected");
+    return Py_NewRef(item);
+}
+
 /* The parts one behind the other. They are bytes. */
 static PyObject *join(PyObject *const *parts, int count)
 {
@@ -581,54 +636,76 @@ static PyObject *join(PyObject *const *parts, int count)
         return NULL;
     char *at = PyBytes_AS_STRING(joined);
     for (int each = 0; each < count; each++) {
-        memcpy(at, PyBytes_AS_STRING(parts[each]), PyBytes_GET_SIZE(parts[each]));
+        memcpy(at, PyBytes_AS_STRING(parts[each]), (size_t)PyBytes_GET_SIZE(parts[each]));
         at += PyBytes_GET_SIZE(parts[each]);
     }
     return joined;
 }
 
-static int count_scans(PyObject *scans, PyObject *outcome, long count)
+/* Scans of one outcome, one behind the other: most of a tick are one run. */
+typedef struct {
+    PyObject *outcome, *moment;
+    long count;
+} Run;
+
+static int count_run(const Run *run, PyObject *scans)
 {
-    Py_ssize_t number = outcome == NULL ? -1 : PyLong_AsSsize_t(outcome);
-    if (count == 0)
+    if (run->count == 0)
         return 0;
-    PyObject *before = number < 0 ? NULL : PyList_GetItem(scans, number);
-    PyObject *after = before == NULL ? NULL : PyLong_FromLongLong(PyLong_AsLongLong(before) + count);
+    Py_ssize_t number = PyNumber_AsSsize_t(run->outcome, PyExc_IndexError);
+    if (number == -1 && PyErr_Occurred())
+        return -1;
+    PyObject *before = PyList_GetItem(scans, number);
+    long long total = before == NULL ? -1 : PyLong_AsLongLong(before);
+    if (total == -1 && PyErr_Occurred())
+        return -1;
+    PyObject *after = PyLong_FromLongLong(total + run->count);
     return after == NULL ? -1 : PyList_SetItem(scans, number, after);
+}
+
+static int begin_run(Run *run, PyObject *outcome, PyObject *scans, PyObject *encode_moment)
+{
+    if (count_run(run, scans) < 0)
+        return -1;
+    run->count = 0;
+    Py_XSETREF(run->outcome, Py_NewRef(outcome));
+    Py_XSETREF(run->moment, PyObject_CallOneArg(encode_moment, outcome));
+    return run->moment == NULL ? -1 : 0;
+}
+
+static PyObject *pack_record(PyObject *item, Run *run, PyObject *scans, PyObject *encode_moment)
+{
+    PyObject *found = PyTuple_GET_ITEM(item, FOUND), *payload = NULL;
+    PyObject *outcome = PyObject_GetAttr(found, str_outcome);
+    PyObject *prefix = outcome == NULL ? NULL : PyObject_GetAttr(found, str_prefix);
+    if (prefix != NULL && (outcome == run->outcome || begin_run(run, outcome, scans, encode_moment) == 0)) {
+        PyObject *parts[] = {prefix, run->moment, PyTuple_GET_ITEM(item, DATA), PyTuple_GET_ITEM(item, HEADERS)};
+        payload = join(parts, 4);
+        run->count++;
+    }
+    Py_XDECREF(outcome);
+    Py_XDECREF(prefix);
+    return payload;
 }
 
 static int pack_all(PyObject *items, PyObject *scans, PyObject *encode_moment, PyObject *payloads)
 {
-    PyObject *moment = NULL, *of_outcome = NULL;
-    long count = 0;
+    Run run = {NULL, NULL, 0};
     int failed = 0;
     for (Py_ssize_t at = 0; !failed && at < PyList_GET_SIZE(items); at++) {
-        PyObject *item = PyList_GET_ITEM(items, at), *found = PyTuple_GET_ITEM(item, FOUND);
-        if (found == Py_None)
-            continue;
-        PyObject *outcome = PyObject_GetAttr(found, str_outcome), *prefix = PyObject_GetAttr(found, str_prefix);
-        failed = outcome == NULL || prefix == NULL;
-        if (!failed && outcome != of_outcome) {
-            failed = count_scans(scans, of_outcome, count) < 0;
-            count = 0;
-            Py_XSETREF(of_outcome, Py_NewRef(outcome));
-            Py_XSETREF(moment, failed ? NULL : PyObject_CallOneArg(encode_moment, outcome));
-            failed = moment == NULL;
-        }
-        if (!failed) {
-            PyObject *parts[] = {prefix, moment, PyTuple_GET_ITEM(item, DATA), PyTuple_GET_ITEM(item, HEADERS)};
-            PyObject *payload = join(parts, 4);
+        PyObject *item = get_item(items, at);
+        failed = item == NULL;
+        if (!failed && PyTuple_GET_ITEM(item, FOUND) != Py_None) {
+            PyObject *payload = pack_record(item, &run, scans, encode_moment);
             failed = payload == NULL || PyList_Append(payloads, payload) < 0;
             Py_XDECREF(payload);
-            count++;
         }
-        Py_XDECREF(outcome);
-        Py_XDECREF(prefix);
+        Py_XDECREF(item);
     }
     if (!failed)
-        failed = count_scans(scans, of_outcome, count) < 0;
-    Py_XDECREF(moment);
-    Py_XDECREF(of_outcome);
+        failed = count_run(&run, scans) < 0;
+    Py_XDECREF(run.outcome);
+    Py_XDECREF(run.moment);
     return failed ? -1 : 0;
 }
 
@@ -642,44 +719,56 @@ static PyObject *pack_records(PyObject *Py_UNUSED(module), PyObject *const *args
     return payloads;
 }
 
-static PyObject *encode_answer(PyObject *found, PyObject *tail)
+static PyObject *encode_answer(PyObject *item)
 {
-    PyObject *parts[] = {PyObject_GetAttr(found, str_head), PyObject_GetAttr(found, str_value), Py_NewRef(tail),
-                         PyObject_GetAttr(found, str_body)};
-    PyObject *answer = parts[0] && parts[1] && parts[3] ? join(parts, 4) : NULL;
-    for (int each = 0; each < 4; each++)
-        Py_XDECREF(parts[each]);
+    PyObject *found = PyTuple_GET_ITEM(item, FOUND);
+    if (found == Py_None)
+        return Py_NewRef(PyTuple_GET_ITEM(item, DATA));
+    PyObject *head = PyObject_GetAttr(found, str_head);
+    PyObject *value = head == NULL ? NULL : PyObject_GetAttr(found, str_value);
+    PyObject *body = value == NULL ? NULL : PyObject_GetAttr(found, str_body);
+    PyObject *parts[] = {head, value, PyTuple_GET_ITEM(item, TAIL), body};
+    PyObject *answer = body == NULL ? NULL : join(parts, 4);
+    Py_XDECREF(head);
+    Py_XDECREF(value);
+    Py_XDECREF(body);
     return answer;
+}
+
+static int has_same_answer(PyObject *item, PyObject *last)
+{
+    return last != NULL && PyTuple_GET_ITEM(item, FOUND) != Py_None
+        && PyTuple_GET_ITEM(item, FOUND) == PyTuple_GET_ITEM(last, FOUND)
+        && PyTuple_GET_ITEM(item, TAIL) == PyTuple_GET_ITEM(last, TAIL);
+}
+
+/* Where the connection was closed meanwhile, the others' answers leave all the same. */
+static int write_answer(PyObject *transport, PyObject *answer)
+{
+    PyObject *written = PyObject_CallMethodOneArg(transport, str_write, answer);
+    Py_XDECREF(written);
+    if (written == NULL && !PyErr_ExceptionMatches(PyExc_RuntimeError))
+        return -1;
+    PyErr_Clear();
+    return 0;
 }
 
 static PyObject *write_answers(PyObject *Py_UNUSED(module), PyObject *items)
 {
     if (!PyList_CheckExact(items))
         return PyErr_Format(PyExc_TypeError, "a list expected");
-    PyObject *ready = NULL, *last = NULL, *last_tail = NULL; /* the last two are borrowed of an item */
-    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(items); at++) {
-        PyObject *item = PyList_GET_ITEM(items, at);
-        PyObject *found = PyTuple_GET_ITEM(item, FOUND), *tail = PyTuple_GET_ITEM(item, TAIL);
-        if (found == Py_None) {
-            Py_XSETREF(ready, Py_NewRef(PyTuple_GET_ITEM(item, DATA)));
-            last = NULL;
-        } else if (found != last || tail != last_tail) {
-            Py_XSETREF(ready, encode_answer(found, tail));
-            last = found;
-            last_tail = tail;
-        }
-        if (ready == NULL)
-            return NULL;
-        PyObject *written = PyObject_CallMethodOneArg(PyTuple_GET_ITEM(item, TRANSPORT), str_write, ready);
-        Py_XDECREF(written);
-        if (written == NULL && !PyErr_ExceptionMatches(PyExc_RuntimeError)) {
-            Py_DECREF(ready);
-            return NULL;
-        }
-        PyErr_Clear(); /* closed meanwhile: the others' answers leave all the same */
+    PyObject *answer = NULL, *last = NULL;
+    int failed = 0;
+    for (Py_ssize_t at = 0; !failed && at < PyList_GET_SIZE(items); at++) {
+        PyObject *item = get_item(items, at);
+        if (item != NULL && !has_same_answer(item, last))
+            Py_XSETREF(answer, encode_answer(item));
+        failed = item == NULL || answer == NULL || write_answer(PyTuple_GET_ITEM(item, TRANSPORT), answer) < 0;
+        Py_XSETREF(last, item);
     }
-    Py_XDECREF(ready);
-    Py_RETURN_NONE;
+    Py_XDECREF(answer);
+    Py_XDECREF(last);
+    return failed ? NULL : Py_NewRef(Py_None);
 }
 
 static PyMethodDef functions[] = {

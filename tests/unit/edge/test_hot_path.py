@@ -1,7 +1,7 @@
 """The hot path in C and in Python: the same answers, records and calls, whatever comes."""
 
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -158,6 +158,20 @@ def test_what_a_call_raises_comes_out(module):
             Fails(hot).data_received(data)
 
 
+@pytest.mark.parametrize("module", BOTH)
+def test_what_was_deleted_is_missed_as_in_python(module):
+    connection, _ = new_connection(module, is_draining=False, is_free=True)
+    data = LINES[0] + b"\r\n" + b"Host: qr.example\r\n\r\n"
+    for owner, name in ((connection, "_ready_peer"), (connection, "_transport"), (connection._hot, "tail")):
+        kept = getattr(owner, name)
+        delattr(owner, name)
+        with pytest.raises(AttributeError):
+            connection.data_received(data)
+        setattr(owner, name, kept)
+    connection.data_received(data)
+    assert len(connection._hot.take_items()) == 1
+
+
 FORWARDING = st.builds(
     lambda name, value, end: name + value + end,
     st.sampled_from([b"X-Forwarded-For:", b"x-forwarded-for:", b"X-forwarded-for:", b"X-Forwarded-For :"]),
@@ -227,6 +241,63 @@ def test_records_and_answers_are_the_same(wanted):
 def test_a_fault_of_ours_while_writing_is_not_hidden(module):
     with pytest.raises(ZeroDivisionError):
         module.write_answers([(Phone(ZeroDivisionError()), None, b"data", b"", b"")])
+
+
+@pytest.mark.parametrize("module", BOTH)
+@pytest.mark.parametrize("item", [None, (), (Phone(None), MENU)])
+def test_what_is_no_item_is_an_error_and_no_crash(module, item):
+    with pytest.raises((TypeError, ValueError)):
+        module.pack_records([item], [0] * 20, lambda _: b"")
+    with pytest.raises((TypeError, ValueError)):
+        module.write_answers([item])
+
+
+@pytest.mark.parametrize("outcome", [20, "no number"])
+@pytest.mark.parametrize("module", BOTH)
+def test_an_outcome_that_cannot_be_counted_is_an_error(module, outcome):
+    found = SimpleNamespace(outcome=outcome, prefix=b"")
+    with pytest.raises((TypeError, IndexError)):
+        module.pack_records([(Phone(None), found, b"", b"", b"")], [0] * 20, lambda _: b"")
+    with pytest.raises(TypeError):
+        module.pack_records([(Phone(None), MENU, b"", b"", b"")], ["no number"] * 20, lambda _: b"")
+
+
+def new_items(phone: object, name: bytes) -> list[Any]:
+    """Whatever is in them, nobody else holds."""
+    return [
+        (phone, ready_route(Answer(302, Outcome.REDIRECT, name, b"%d" % each), b"", name, 1.0), name, name, name)
+        for each in range(50)
+    ]
+
+
+def test_items_may_go_while_they_are_worked_at():
+    """The first stays whole for as long as it is needed; those behind it are no more."""
+    others = []
+
+    def forget(_: object) -> bytes:
+        items.clear()
+        others.extend(new_items(None, b"other"))  # where the first lay
+        return b"at"
+
+    items = new_items(None, b"name")
+    assert compiled.pack_records(items, [0] * 20, forget) == [b"nameatnamename"]
+    received = []
+
+    class Forgetting:
+        def write(self, data: bytes) -> None:
+            forget(data)
+            received.append(data)
+
+    items = new_items(Forgetting(), b"name")
+    compiled.write_answers(items)
+    assert received == [b"name0name"]
+
+
+def test_a_block_is_the_same_however_it_was_found():
+    blocks = compiled.Memory(1)
+    blocks.store(b"Host: a\r\n\r\n", HeaderBlock(framing(), b""))
+    found = compiled.find_forwarded(blocks, b"Host: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n")
+    assert hash(found) == hash(HeaderBlock(*found))
 
 
 def test_nothing_is_kept_of_scans_that_were_answered():
