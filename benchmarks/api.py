@@ -142,6 +142,7 @@ def list_calls(client: httpx.Client, key: str) -> dict[str, Call]:
         "list 50, second page": lambda: ask("GET", f"/v1/qr-codes?limit=50&cursor={page['next_cursor']}"),
         "list 50 of a tag": lambda: ask("GET", "/v1/qr-codes?limit=50&tags=t7"),
         "list 50 by name": lambda: ask("GET", "/v1/qr-codes?limit=50&sort=name&order=asc"),
+        "list 50 that hold a text": lambda: ask("GET", "/v1/qr-codes?limit=50&search=menu/9999"),
         "patch": lambda: ask("PATCH", f"/v1/qr-codes/{next(ids)}", {"name": f"Name {next(numbers)}"}),
     }
 

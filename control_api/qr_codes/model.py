@@ -9,7 +9,6 @@ from uuid import UUID
 from scanhop.wire.ids import ProjectId, QrId, UserId, WorkspaceId
 
 ACTIVE, PAUSED, ARCHIVED, DELETED, BANNED = "active", "paused", "archived", "deleted", "banned"
-LISTED_BY_DEFAULT = (ACTIVE, PAUSED, BANNED)
 
 ForwardQuery = bool | dict[str, list[str]]
 RuleList = list[dict[str, Any]]
@@ -127,11 +126,12 @@ class Author:
 class Search:
     """Which codes are wanted: all that is given must be true of them. Ranges are half-open.
 
-    `text` stands in the name, the short code or the target, in any letter case. `tags`: each of them. `domain`: a
-    host, "" the default domain. `in_no_project` and `project_id` exclude each other.
+    `status` None: all but the archived and the deleted. `text` stands in the name, the short code or the target, in
+    any letter case. `tags`: each of them. `domain`: a host, "" the default domain. `in_no_project` and `project_id`
+    exclude each other.
     """
 
-    statuses: tuple[str, ...] = LISTED_BY_DEFAULT
+    status: str | None = None
     text: str | None = None
     tags: tuple[str, ...] = ()
     project_id: UUID | None = None

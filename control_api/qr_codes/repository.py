@@ -12,9 +12,9 @@ import asyncpg
 
 from control_api.qr_codes.model import Author, QrCode, ScheduledChange, Search, Version
 from control_api.web.paging import PageRequest, SortedPageRequest
-from scanhop.stores.postgres import Connection
+from scanhop.stores.postgres import Connection, fetch_planned
 from scanhop.stores.sql import load_queries
-from scanhop.wire.ids import WorkspaceId
+from scanhop.wire.ids import DEFAULT_DOMAIN_ID, WorkspaceId
 
 SORT_KEYS = {"created_at": ("created_at", "timestamptz"), "updated_at": ("updated_at", "timestamptz")}
 SORT_KEYS["name"] = ("lower(name)", "text")
@@ -70,10 +70,21 @@ class QrCodeRepository:
         self, connection: Connection, workspace_id: WorkspaceId, search: Search, page: SortedPageRequest
     ) -> list[tuple[QrCode, datetime | str]]:
         """One more than the page holds, where there are more; each with what it is sorted by."""
+        domain_id = await self._find_domain(connection, workspace_id, search.domain)
+        if domain_id is None and search.domain is not None:
+            return []
         after = () if page.after is None else (page.after.key, page.after.id)
         statement = self._list_sql[page.sort, page.is_descending, page.after is not None]
-        rows = await connection.fetch(statement, workspace_id, *_search_values(search), page.limit + 1, *after)
+        values = (workspace_id, *_search_values(search, domain_id), page.limit + 1, *after)
+        rows = await fetch_planned(connection, statement, *values)
         return [_with_key(dict(row)) for row in rows]
+
+    async def _find_domain(self, connection: Connection, workspace_id: WorkspaceId, host: str | None) -> UUID | None:
+        """By its host; "" is the default domain."""
+        if not host:
+            return None if host is None else DEFAULT_DOMAIN_ID
+        found: UUID | None = await connection.fetchval(self._sql["find_domain"], workspace_id, host)
+        return found
 
     async def search_all(  # noqa: PLR0913 - the filters
         self,
@@ -89,7 +100,7 @@ class QrCodeRepository:
         after = page.after.id if page.after else None
         pattern = None if target is None else like_pattern(target)
         filters = (workspace_id, status, short_code, pattern)
-        rows = await connection.fetch(self._sql["list_all_qr_codes"], *filters, after, page.limit + 1)
+        rows = await fetch_planned(connection, self._sql["list_all_qr_codes"], *filters, after, page.limit + 1)
         return [QrCode(**row) for row in rows]
 
     async def find_workspace_of(self, connection: Connection, qr_id: UUID) -> WorkspaceId | None:
@@ -237,16 +248,16 @@ def _plain(rows: Sequence[JsonObject]) -> list[JsonObject]:
     return [{name: str(each) if isinstance(each, UUID) else each for name, each in row.items()} for row in rows]
 
 
-def _search_values(search: Search) -> tuple[Any, ...]:
+def _search_values(search: Search, domain_id: UUID | None) -> tuple[Any, ...]:
     """From $2 on."""
     return (
-        list(search.statuses),
+        search.status,
         None if search.text is None else like_pattern(search.text),
         list(search.tags) or None,
         search.project_id,
         search.in_no_project,
         search.type,
-        search.domain,
+        domain_id,
         search.created_from,
         search.created_to,
         search.updated_from,

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Query
 
 from control_api.qr_codes.code_fields import MAX_TAGS, CodeType, Status
-from control_api.qr_codes.model import LISTED_BY_DEFAULT, Search
+from control_api.qr_codes.model import Search
 from control_api.web.moment import Moment
 from control_api.web.paging import (
     DEFAULT_LIMIT,
@@ -51,7 +51,7 @@ def _search(  # noqa: PLR0913 - FastAPI hands over each by name
     updated_to: To = None,
 ) -> Search:
     return Search(
-        statuses=LISTED_BY_DEFAULT if status is None else (status,),
+        status=status,
         text=require_storable("search", search),
         tags=_tags(tags),
         project_id=_project(project_id),

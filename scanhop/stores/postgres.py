@@ -152,6 +152,14 @@ class Postgres:
             return self._pool
 
 
+async def fetch_planned(connection: Connection, statement: str, *values: object) -> "list[asyncpg.Record]":
+    """By a plan for these values, for a statement of many filters: for one that it knows, Postgres may after five
+    calls keep a plan for any values, made without knowing which filters are given and how rare is what they ask for.
+    """
+    prepared = await connection.prepare(statement, name="")
+    return await prepared.fetch(*values)
+
+
 @asynccontextmanager
 async def _given_up_when_silent(connection: Connection) -> AsyncIterator[None]:
     """After a time-out the connection is cut: to roll back or to hand it back would wait for the server once more."""
