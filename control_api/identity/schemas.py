@@ -157,11 +157,11 @@ class Registration(BaseModel):
 
 
 class Login(BaseModel):
-    """An address and its password, both as they were typed."""
+    """An address and its password; the password as it was typed."""
 
     model_config = ConfigDict(extra="forbid")
 
-    email: Annotated[str, Field(max_length=254, examples=["ada@example.com"])]
+    email: Email
     password: Annotated[str, Field(max_length=MAX_CHARACTERS)]
 
 

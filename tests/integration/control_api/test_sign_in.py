@@ -140,7 +140,7 @@ async def test_a_wrong_password_and_an_unknown_address_answer_the_same(api, data
             ("ada@example.com", OTHER_PASSWORD),
             ("nobody@example.com", PASSWORD),
             (no_password, PASSWORD),
-            ("", ""),
+            (no_password, ""),
         )
     ]
     assert all(answer == answers[0] for answer in answers)
@@ -279,6 +279,16 @@ async def test_attempts_on_one_account_are_limited_from_wherever_they_come(open_
         assert 0 < int(limited.headers["retry-after"]) <= 900
         other = await login(api, "nobody@example.com", **{"X-Forwarded-For": "198.51.100.1"})
         problem_of(other, 401, "wrong_credentials")
+
+
+async def test_an_address_written_in_another_way_is_the_same_account_or_none(api):
+    await register(api, "ada.i@example.com")
+    for n in range(attempt_limits.PER_ACCOUNT):
+        written = (" ada.i@example.com", "ADA.I@example.com\n")[n % 2]
+        problem_of(await login(api, written, "wrong password"), 401, "wrong_credentials")
+    problem_of(await login(api, "ada.i@example.com"), 429, "too_many_attempts")
+    for no_address in ("ada.\u0130@example.com", "ada.\u0131@example.com", "ada.i\0@example.com", "ada", ""):
+        assert bad_names(await login(api, no_address)) == {"email"}
 
 
 async def test_attempts_from_one_network_are_limited_whatever_the_account_and_a_forged_address_is_no_way_out(
