@@ -1,6 +1,7 @@
 """How often somebody may try: per account and per client network, within a quarter of an hour.
 
-An attempt counts before it is made, so that many at once are no way around. The counts are in Redis, shared by every
+An attempt counts before it is made, so that many at once are no way around. What a network tries beyond its own limit
+counts for no account: it cannot lock others out. The counts are in Redis, shared by every
 process. While Redis is away each process counts for itself, and allows less. Redis and memory see hashes, never an
 address; both forget by themselves.
 """
@@ -24,14 +25,14 @@ PER_NETWORK = 100
 STRICTER = 2  # without Redis only one in so many is allowed
 MAX_COUNTED = 20_000
 
+# As long as a key is within its limit the next one is counted.
 _COUNT = """
-local worst = 0
 for i, key in ipairs(KEYS) do
   local count = redis.call('INCR', key)
   if count == 1 then redis.call('PEXPIRE', key, ARGV[1]) end
-  if count > tonumber(ARGV[1 + i]) then worst = math.max(worst, redis.call('PTTL', key)) end
+  if count > tonumber(ARGV[1 + i]) then return redis.call('PTTL', key) end
 end
-return worst
+return 0
 """
 
 
@@ -72,7 +73,8 @@ class AttemptLimits:
                 return int(await self._count(keys=list(limits), args=arguments))
         except StoreError as error:
             get_logger().warning("attempts_counted_in_memory", error=str(error))
-            return max(self._in_memory.record(key, limit // STRICTER) for key, limit in limits.items())
+            waits = (self._in_memory.record(key, limit // STRICTER) for key, limit in limits.items())
+            return next((wait_ms for wait_ms in waits if wait_ms > 0), 0)
 
 
 class _InMemory:
@@ -98,6 +100,7 @@ class _InMemory:
 
 
 def _limits(what: str, network: str, account: str | None) -> Mapping[str, int]:
+    """In the order they are counted in."""
     limits = {_key(what, "network", network): PER_NETWORK}
     if account is not None:
         limits[_key(what, "account", account)] = PER_ACCOUNT

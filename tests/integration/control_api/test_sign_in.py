@@ -291,6 +291,20 @@ async def test_an_address_written_in_another_way_is_the_same_account_or_none(api
         assert bad_names(await login(api, no_address)) == {"email"}
 
 
+@pytest.mark.parametrize("redis", [True, False])
+async def test_what_a_network_tries_beyond_its_limit_counts_for_no_account(open_api, monkeypatch, redis):
+    monkeypatch.setattr(attempt_limits, "PER_NETWORK", 4)
+    monkeypatch.setattr(attempt_limits, "PER_ACCOUNT", 2)
+    changes = {} if redis else {"redis_url": "redis://127.0.0.1:9/0"}
+    async with open_api(trusted_proxies=(ip_network("127.0.0.0/8"),), **changes) as api:
+        await register(api, "ada@example.com")
+        for n in range(4):
+            await login(api, f"user{n}@example.com")
+        for _ in range(3):
+            problem_of(await login(api), 429, "too_many_attempts")
+        assert (await login(api, **{"X-Forwarded-For": "198.51.100.1"})).status_code == 200
+
+
 async def test_attempts_from_one_network_are_limited_whatever_the_account_and_a_forged_address_is_no_way_out(
     api, monkeypatch
 ):
