@@ -228,7 +228,7 @@ def _admission(settings: ApiSettings, stores: Stores, metrics: RequestMetrics) -
         metrics,
         Limit("default", settings.rate_per_second, settings.rate_burst),
     )
-    return Admission(limits, TrustedNetworks(settings.trusted_proxies))
+    return Admission(limits, settings.limits_key, TrustedNetworks(settings.trusted_proxies))
 
 
 def _wire_codes(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> None:

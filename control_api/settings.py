@@ -21,7 +21,8 @@ class ApiSettings:
     """`admin_key` None: nobody is platform admin by a key. `public_url`: base of short URLs, without a final slash.
 
     `seal_keys`: the first seals, all open what was sealed. `access_keys`, `state_keys`: the first signs, all verify;
-    without any nobody signs in. `api_url`: where browsers reach the API. `google` None: nobody signs in by Google.
+    without any nobody signs in. `limits_key`: hides from readers of Redis who is limited. `api_url`: where browsers
+    reach the API. `google` None: nobody signs in by Google.
     `x_api_key` None: there is no credit service.
     """
 
@@ -47,6 +48,7 @@ class ApiSettings:
     rate_burst: int = 200
     access_keys: tuple[bytes, ...] = field(default=(), repr=False)
     state_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    limits_key: bytes = field(default=b"", repr=False)
     registration_open: bool = True
     trusted_proxies: tuple[Network, ...] = ()
     api_url: str = "http://127.0.0.1:8000"
@@ -72,6 +74,7 @@ def api_settings_from(settings: Settings) -> ApiSettings:
         rate_burst=settings.api_rate_burst,
         access_keys=derived_secrets(settings, "access-token"),
         state_keys=derived_secrets(settings, "sign-in-state"),
+        limits_key=derived_secret(settings, "limited-names"),
         registration_open=settings.registration == "open",
         trusted_proxies=settings.trusted_proxies,
         api_url=settings.api_url or f"http://{settings.api_bind}",

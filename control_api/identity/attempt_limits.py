@@ -2,11 +2,10 @@
 
 An attempt counts before it is made, so that many at once are no way around. What a network tries beyond its own limit
 counts for no account: it cannot lock others out. The counts are in Redis, shared by every
-process. While Redis is away each process counts for itself, and allows less. Redis and memory see hashes, never an
-address; both forget by themselves.
+process. While Redis is away each process counts for itself, and allows less. Redis and memory see keyed hashes,
+never an address; both forget by themselves.
 """
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import timedelta
@@ -17,7 +16,7 @@ from control_api.web.problem_catalogue import ProblemKind
 from scanhop.stores.errors import StoreError
 from scanhop.stores.redis import Redis, redis_errors
 from scanhop.telemetry.logs import get_logger
-from scanhop.wire.redis_keys import attempts_key
+from scanhop.wire.redis_keys import attempts_key, hidden_name
 
 WINDOW = timedelta(minutes=15)
 PER_ACCOUNT = 10
@@ -39,14 +38,15 @@ return 0
 class AttemptLimits:
     """Raises Problem when there were too many."""
 
-    def __init__(self, redis: Redis, clock: Clock) -> None:
+    def __init__(self, redis: Redis, secret: bytes, clock: Clock) -> None:
         self._redis = redis
+        self._secret = secret
         self._in_memory = _InMemory(clock)
         self._count = redis.register_script(_COUNT)
 
     async def admit(self, what: str, network: str, account: str | None = None) -> None:
         """Counts one attempt at `what`, `login` for instance."""
-        wait_ms = await self._record(_limits(what, network, account))
+        wait_ms = await self._record(self._limits(what, network, account))
         if wait_ms > 0:
             seconds = -(-wait_ms // 1000)
             raise Problem(
@@ -57,13 +57,23 @@ class AttemptLimits:
 
     async def forgive(self, what: str, account: str) -> None:
         """After a success the account's count begins anew; that of the network goes on."""
-        key = _key(what, "account", account)
+        key = self._key(what, "account", account)
         self._in_memory.forget(key)
         try:
             with redis_errors():
                 await self._redis.delete(key)
         except StoreError as error:
             get_logger().warning("attempts_not_forgiven", error=str(error))
+
+    def _limits(self, what: str, network: str, account: str | None) -> Mapping[str, int]:
+        """In the order they are counted in."""
+        limits = {self._key(what, "network", network): PER_NETWORK}
+        if account is not None:
+            limits[self._key(what, "account", account)] = PER_ACCOUNT
+        return limits
+
+    def _key(self, what: str, kind: str, name: str) -> str:
+        return attempts_key(what, kind, hidden_name(name.lower(), self._secret))
 
     async def _record(self, limits: Mapping[str, int]) -> int:
         """Milliseconds to wait; 0: none."""
@@ -97,18 +107,6 @@ class _InMemory:
 
     def forget(self, key: str) -> None:
         self._counts.pop(key, None)
-
-
-def _limits(what: str, network: str, account: str | None) -> Mapping[str, int]:
-    """In the order they are counted in."""
-    limits = {_key(what, "network", network): PER_NETWORK}
-    if account is not None:
-        limits[_key(what, "account", account)] = PER_ACCOUNT
-    return limits
-
-
-def _key(what: str, kind: str, name: str) -> str:
-    return attempts_key(what, kind, hashlib.sha256(name.lower().encode()).hexdigest()[:32])
 
 
 def _milliseconds(span: timedelta) -> int:

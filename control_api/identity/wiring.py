@@ -40,7 +40,7 @@ def wire_identity(  # noqa: PLR0913 - what it is made from
 ) -> None:
     """`delivery`: what sends e-mail, where something does."""
     identity, members, kept_sessions = IdentityRepository(), MemberRepository(), SessionRepository()
-    audit, passwords, limits = AuditTrail(), Passwords(), AttemptLimits(redis, clock)
+    audit, passwords, limits = AuditTrail(), Passwords(), AttemptLimits(redis, settings.limits_key, clock)
     tokens = AccessTokens(settings.access_keys, clock)
     sessions = Sessions(postgres, kept_sessions, identity, tokens, audit, clock)
     state.trusted_networks = TrustedNetworks(settings.trusted_proxies)

@@ -11,6 +11,7 @@ from control_api.web.openapi import UNLIMITED
 from control_api.web.problem import Problem
 from control_api.web.problem_catalogue import ProblemKind
 from scanhop.client_facts.client_address import TrustedNetworks, client_bytes, text_of
+from scanhop.wire.redis_keys import hidden_name
 
 UNKNOWN_NETWORK = "unknown"
 
@@ -18,8 +19,9 @@ UNKNOWN_NETWORK = "unknown"
 class Admission:
     """Callers are charged by their key or by themselves, requests without a valid credential by their network."""
 
-    def __init__(self, limits: RateLimits, trusted: TrustedNetworks) -> None:
+    def __init__(self, limits: RateLimits, secret: bytes, trusted: TrustedNetworks) -> None:
         self._limits = limits
+        self._secret = secret
         self._trusted = trusted
 
     async def charge(self, request: Request, caller: Caller | None) -> None:
@@ -38,7 +40,7 @@ class Admission:
             return await self._limits.charge_caller(caller)
         if getattr(request.scope.get("route"), "path", "") in UNLIMITED:
             return None
-        return await self._limits.charge_network(self._network_of(request))
+        return await self._limits.charge_network(hidden_name(self._network_of(request), self._secret))
 
     def _network_of(self, request: Request) -> str:
         """An IPv4 address, or the /64 of an IPv6 address: what one household or machine can choose from."""

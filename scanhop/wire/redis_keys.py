@@ -3,6 +3,7 @@
 Edges follow the changes of every key that begins with ROUTE_PREFIX or DOMAINS_KEY; no other key's name may.
 """
 
+import hmac
 import re
 from uuid import UUID
 
@@ -47,5 +48,10 @@ def scans_key(qr_id: bytes) -> str:
 
 
 def attempts_key(what: str, kind: str, name: str) -> str:
-    """How often a thing was tried, by an account or a network, whose `name` is a hash."""
+    """How often a thing was tried, by an account or a network, whose `name` is hidden."""
     return f"{ATTEMPTS_PREFIX}{what}:{kind}:{name}"
+
+
+def hidden_name(name: str, secret: bytes) -> str:
+    """For an e-mail address or a network: a plain hash of one is found by trying them all."""
+    return hmac.digest(secret, name.encode(), "sha256").hex()[:32]

@@ -350,6 +350,18 @@ async def test_redis_holds_no_address_and_forgets_by_itself(api, redis_url):
     await redis.aclose()
 
 
+async def test_names_in_redis_cannot_be_tried_out_without_the_secret(open_api, redis_url):
+    for secret in (b"a" * 32, b"b" * 32):
+        async with open_api(limits_key=secret, rate_per_second=1) as api:
+            await login(api, "ada@example.com")
+    redis = open_redis(redis_url, timeout_s=2)
+    keys = [key.decode() async for key in redis.scan_iter("*")]
+    await redis.aclose()
+    for kind in ("attempts:login:account:", "attempts:login:network:", "rate:network:"):
+        assert len([key for key in keys if key.startswith(kind)]) == 2
+    assert not [key for key in keys if "ada" in key or "127.0" in key]
+
+
 class Mailbox:
     """Takes what is to be delivered."""
 
