@@ -52,9 +52,10 @@ class Session:
 
 @dataclass(frozen=True)
 class PresentedRefresh:
-    """A refresh token that somebody presented, found and locked, with its session."""
+    """A refresh token that somebody presented, with its session and its user, who is locked."""
 
     session: Session
+    user: User
     is_used: bool
     is_ended: bool
 

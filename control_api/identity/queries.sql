@@ -79,6 +79,13 @@ SELECT id, email, name, role, created_at, updated_at, password_hash, email_verif
 FROM users
 WHERE id = $1 AND deleted_at IS NULL;
 
+-- name: lock_sign_in
+-- The same, until the end of the transaction.
+SELECT id, email, name, role, created_at, updated_at, password_hash, email_verified_at
+FROM users
+WHERE id = $1 AND deleted_at IS NULL
+FOR UPDATE;
+
 -- name: find_google_user
 -- Whose Google account that is.
 SELECT id, email, name, role, created_at, updated_at
@@ -197,14 +204,21 @@ WHERE user_id = $1 AND expires_at < $2;
 INSERT INTO refresh_tokens (token_hash, session_id, created_at)
 VALUES ($1, $2, $3);
 
--- name: lock_refresh
--- The session of a refresh token, held until the end of the transaction: of two who present it one comes first.
+-- name: lock_user_of_refresh
+-- Whose a refresh token is, until the end of the transaction: of two who present it one comes first.
+SELECT id, email, name, role, created_at, updated_at
+FROM users
+WHERE deleted_at IS NULL
+  AND id = (SELECT s.user_id FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.token_hash = $1)
+FOR UPDATE;
+
+-- name: find_refresh
+-- A refresh token and its session, once their user is locked.
 SELECT s.id, s.user_id, s.method, s.created_at, s.refreshed_at, s.expires_at,
        t.used_at IS NOT NULL AS is_used, s.revoked_at IS NOT NULL AS is_revoked
 FROM refresh_tokens t
 JOIN sessions s ON s.id = t.session_id
-WHERE t.token_hash = $1
-FOR UPDATE;
+WHERE t.token_hash = $1;
 
 -- name: use_refresh_token
 -- It was for one use.

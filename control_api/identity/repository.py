@@ -70,6 +70,9 @@ class IdentityRepository:
     async def find_sign_in_of_user(self, connection: Connection, user_id: UUID) -> SignIn | None:
         return _sign_in_from(await connection.fetchrow(self._sql["find_sign_in_of_user"], user_id))
 
+    async def lock_sign_in(self, connection: Connection, user_id: UUID) -> SignIn | None:
+        return _sign_in_from(await connection.fetchrow(self._sql["lock_sign_in"], user_id))
+
     async def find_google_user(self, connection: Connection, sub: str) -> User | None:
         row = await connection.fetchrow(self._sql["find_google_user"], sub)
         return None if row is None else User(**row)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from control_api.identity.model import PresentedRefresh, Session
+from control_api.identity.model import PresentedRefresh, Session, User
 from scanhop.stores.postgres import Connection
 from scanhop.stores.sql import load_queries
 from scanhop.wire.ids import UserId
@@ -33,13 +33,15 @@ class SessionRepository:
         await connection.execute(self._sql["create_refresh_token"], token_hash, session_id, now)
 
     async def lock_refresh(self, connection: Connection, token_hash: bytes, now: datetime) -> PresentedRefresh | None:
-        row = await connection.fetchrow(self._sql["lock_refresh"], token_hash)
-        if row is None:
+        """None when nobody has it. Its user is locked, as by all that begins, goes on with or ends a session."""
+        user = await connection.fetchrow(self._sql["lock_user_of_refresh"], token_hash)
+        row = await connection.fetchrow(self._sql["find_refresh"], token_hash)
+        if user is None or row is None:
             return None
         fields = dict(row)
         is_used, is_revoked = fields.pop("is_used"), fields.pop("is_revoked")
         session = Session(**fields)
-        return PresentedRefresh(session, is_used, is_ended=is_revoked or session.expires_at <= now)
+        return PresentedRefresh(session, User(**user), is_used, is_ended=is_revoked or session.expires_at <= now)
 
     async def use_refresh_token(self, connection: Connection, token_hash: bytes, now: datetime) -> None:
         await connection.execute(self._sql["use_refresh_token"], token_hash, now)

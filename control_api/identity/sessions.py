@@ -2,6 +2,8 @@
 
 A refresh token is good for one use, which answers the next. One that is presented again was copied by somebody: the
 whole session ends, for whoever holds it. A session ends 30 days after its last refresh, and 180 days after its start.
+Whatever begins, refreshes or ends a session locks its user first: they come one after the other, and none for ever
+waits for another.
 """
 
 from dataclasses import dataclass, field
@@ -73,13 +75,12 @@ class Sessions:
         now, token_hash = self._clock(), hash_token(refresh_token)
         async with self._postgres.transaction() as connection:
             presented = await self._repository.lock_refresh(connection, token_hash, now)
-            user = await self._find_user(connection, presented, now)
-            if user is not None and presented is not None:
+            if presented is not None and await self._is_good(connection, presented, now):
                 session = presented.session
                 await self._repository.use_refresh_token(connection, token_hash, now)
                 expires_at = min(now + IDLE_LIFETIME, session.created_at + LONGEST_LIFETIME)
                 await self._repository.extend(connection, session.id, now, expires_at)
-                return await self._issue(connection, user, session, now)
+                return await self._issue(connection, presented.user, session, now)
         raise Problem(
             ProblemKind.UNAUTHENTICATED,
             "The refresh token is unknown, used or expired, or its session has ended; sign in again.",
@@ -94,17 +95,12 @@ class Sessions:
             if presented is not None and not presented.is_ended:
                 await self._revoke(connection, presented.session, now, "sign_out")
 
-    async def _find_user(
-        self, connection: Connection, presented: PresentedRefresh | None, now: datetime
-    ) -> User | None:
-        """None when the token is good for nothing. A used one ends its session."""
-        if presented is None or presented.is_ended:
-            return None
-        if presented.is_used:
+    async def _is_good(self, connection: Connection, presented: PresentedRefresh, now: datetime) -> bool:
+        """A token that was used before ends its session."""
+        if presented.is_used and not presented.is_ended:
             await self._revoke(connection, presented.session, now, "reuse")
             get_logger().warning("refresh_token_reused", session_id=str(presented.session.id))
-            return None
-        return await self._users.lock_user(connection, presented.session.user_id)
+        return not (presented.is_used or presented.is_ended)
 
     async def _revoke(self, connection: Connection, session: Session, now: datetime, reason: str) -> None:
         await self._repository.revoke(connection, session.id, now, reason)

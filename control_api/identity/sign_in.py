@@ -1,7 +1,8 @@
 """Registering and signing in with a password.
 
 A wrong password and an unknown address are one and the same answer, and take the same time. Passwords are hashed
-before a transaction begins: none waits for that.
+before a transaction begins: none waits for that. What was checked then counts only while it is still the user's
+password, which the transaction sees with their row locked: a reset ends what is under way, too.
 """
 
 from dataclasses import dataclass
@@ -64,16 +65,9 @@ class PasswordSignIn:
         parts = self._parts
         parts.sessions.require_possible()
         await parts.limits.admit(LOGIN, network, email)
-        async with parts.postgres.connection() as connection:
-            found = await parts.repository.find_sign_in(connection, email)
-        verdict = await parts.passwords.check(found.password_hash if found else None, password)
-        if found is None or not verdict.is_right:
-            raise Problem(
-                ProblemKind.WRONG_CREDENTIALS,
-                "There is no user with this address and this password.",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        signed_in = await self._start(found, verdict)
+        signed_in = None
+        while signed_in is None:
+            signed_in = await self._start(*await self._check(email, password))
         await parts.limits.forgive(LOGIN, email)
         return signed_in
 
@@ -112,20 +106,37 @@ class PasswordSignIn:
                 raise invalid_parameter("current_password", "is wrong")
         password_hash, now = await parts.passwords.hash(wanted), parts.clock()
         async with parts.postgres.transaction() as connection:
+            locked = await parts.repository.lock_sign_in(connection, caller.user_id)
+            if locked is None or locked.password_hash != found.password_hash:
+                raise invalid_parameter("current_password", "was changed meanwhile")
             await parts.repository.set_password(connection, caller.user_id, password_hash, now, verifies_email=False)
             await parts.session_repository.revoke_of_user(
                 connection, caller.user_id, now, "password", keep=caller.session_id
             )
             await parts.audit.record(connection, None, caller.actor, "user.password_changed", caller.user_id, now)
 
-    async def _start(self, found: SignIn, verdict: Verdict) -> SignedIn:
+    async def _check(self, email: str, password: str) -> tuple[SignIn, Verdict]:
+        parts = self._parts
+        async with parts.postgres.connection() as connection:
+            found = await parts.repository.find_sign_in(connection, email)
+        verdict = await parts.passwords.check(found.password_hash if found else None, password)
+        if found is None or not verdict.is_right:
+            raise Problem(
+                ProblemKind.WRONG_CREDENTIALS,
+                "There is no user with this address and this password.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return found, verdict
+
+    async def _start(self, checked: SignIn, verdict: Verdict) -> SignedIn | None:
+        """None when the password is no longer the one that was checked."""
         parts = self._parts
         async with parts.postgres.transaction() as connection:
-            user = await parts.repository.lock_user(connection, found.user.id)
-            if user is None:  # deleted meanwhile
-                raise Problem(ProblemKind.WRONG_CREDENTIALS, "There is no user with this address and this password.")
+            locked = await parts.repository.lock_sign_in(connection, checked.user.id)
+            if locked is None or locked.password_hash != checked.password_hash:
+                return None
             if verdict.new_hash is not None:
                 await parts.repository.set_password(
-                    connection, user.id, verdict.new_hash, parts.clock(), verifies_email=False
+                    connection, locked.user.id, verdict.new_hash, parts.clock(), verifies_email=False
                 )
-            return await parts.sessions.start(connection, user, "password")
+            return await parts.sessions.start(connection, locked.user, "password")

@@ -14,6 +14,7 @@ from scanhop.stores.redis import open_redis
 from tests.integration.control_api.api_client import ADMIN, bad_names, problem_of
 from tests.integration.control_api.people import PASSWORD, person_from, register
 
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"  # for us
 OTHER_PASSWORD = "another horse, another battery"
 
 
@@ -424,6 +425,71 @@ async def test_a_platform_admin_makes_a_reset_for_a_user_without_a_password(api,
     assert (await login(api, email, OTHER_PASSWORD)).status_code == 200
     unknown = url.replace(account.user_id, account.workspace_id)
     problem_of(await api.client.post(unknown, headers=ADMIN), 404, "not_found")
+
+
+async def made_reset(api, person):
+    made = await api.client.post(f"/v1/admin/users/{person.user_id}/password-reset", headers=ADMIN)
+    return made.json()["token"]
+
+
+def reset_once_checked(api, monkeypatch, token):
+    """While the first password that is checked is checked, the user resets it."""
+    passwords, left = api.app.state.password_sign_in._parts.passwords, [token]
+    check = passwords.check
+
+    async def check_slowly(stored, given):
+        verdict = await check(stored, given)
+        if left:
+            assert (await reset(api, left.pop())).status_code == 204
+        return verdict
+
+    monkeypatch.setattr(passwords, "check", check_slowly)
+
+
+async def test_a_sign_in_under_way_does_not_outlive_a_reset(api, database, monkeypatch):
+    ada = await register(api, "ada@example.com")
+    weak = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
+    await database.execute("UPDATE users SET password_hash = $1", weak)
+    reset_once_checked(api, monkeypatch, await made_reset(api, ada))
+    problem_of(await login(api), 401, "wrong_credentials")
+    assert await database.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NULL") == 0
+    problem_of(await login(api), 401, "wrong_credentials")
+    assert (await login(api, password=OTHER_PASSWORD)).status_code == 200
+
+
+async def test_of_sign_ins_at_once_that_renew_the_hash_none_is_refused(api, database):
+    await register(api, "ada@example.com")
+    weak = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
+    await database.execute("UPDATE users SET password_hash = $1", weak)
+    answers = await asyncio.gather(*(login(api) for _ in range(5)))
+    assert [answer.status_code for answer in answers] == [200] * 5
+
+
+async def test_a_change_of_password_under_way_does_not_undo_a_reset(api, monkeypatch):
+    ada = await register(api, "ada@example.com")
+    reset_once_checked(api, monkeypatch, await made_reset(api, ada))
+    change = {"current_password": PASSWORD, "new_password": "a third long password"}
+    answer = await api.client.post("/v1/me/password", headers=ada.headers, json=change)
+    assert bad_names(answer) == {"current_password"}
+    assert (await login(api, password=OTHER_PASSWORD)).status_code == 200
+
+
+@pytest.mark.parametrize("what", ["refresh", "logout"])
+async def test_what_a_session_does_waits_for_what_ends_it_without_holding_it_up(api, database, what):
+    """Whoever holds the user's row gets at the sessions: in any other order two could wait for each other."""
+    ada = await register(api, "ada@example.com")
+    url, body = f"/v1/public/{what}", {"refresh_token": ada.refresh_token}
+    async with database.transaction():
+        await database.execute("SELECT FROM users FOR UPDATE")
+        under_way = asyncio.create_task(api.client.post(url, json=body))
+        while not await database.fetchval(WAITING):
+            assert not under_way.done()
+            await asyncio.sleep(0.01)
+        await database.execute("SET LOCAL lock_timeout = '500ms'")
+        await database.execute("UPDATE sessions SET revoked_at = now(), revoked_for = 'password'")
+    answer = await under_way
+    assert answer.status_code == {"refresh": 401, "logout": 204}[what]
+    assert await database.fetchval("SELECT revoked_for FROM sessions") == "password"
 
 
 async def test_a_reset_expires(api):
