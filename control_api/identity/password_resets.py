@@ -1,7 +1,8 @@
 """Password resets: a token for one use within an hour, stored as its hash.
 
-Asking for one answers the same, and does the same work before the answer, whether or not somebody has the address.
-A reset that was used ends all sessions of its user and uses up their other resets.
+Asking for one answers the same, and before it is looked whether somebody has the address, whose absence would show in
+the time. A reset that was used ends all sessions of its user and uses up their other resets, which also end when the
+user changes the password, or their address is changed.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ class NewReset:
 
 
 class PasswordResets:
-    """Raises Problem, StoreUnavailable. `close` waits for what is under way to be delivered."""
+    """Raises Problem, StoreUnavailable. `close` waits for what is still to be made and delivered."""
 
     def __init__(  # noqa: PLR0913 - its collaborators
         self,
@@ -59,14 +60,12 @@ class PasswordResets:
         self._deliveries: set[asyncio.Task[None]] = set()
 
     async def ask(self, email: str, network: str) -> None:
+        """Says no more than that Postgres can be asked."""
         await self._limits.admit(ASK, network, email)
-        token, now = generate_token("scanhop_reset"), self._clock()
-        async with self._postgres.transaction() as connection:
-            user_id = await self._repository.create_password_reset(connection, token.hash, email, now, now + LIFETIME)
-        if user_id is not None:
-            task = asyncio.create_task(self._deliver(email, token.text))
-            self._deliveries.add(task)
-            task.add_done_callback(self._deliveries.discard)
+        await self._postgres.ping()
+        task = asyncio.create_task(self._make_and_deliver(email))
+        self._deliveries.add(task)
+        task.add_done_callback(self._deliveries.discard)
 
     async def create(self, user_id: UUID, actor: str) -> NewReset:
         """For a platform admin, who hands the token on."""
@@ -94,8 +93,14 @@ class PasswordResets:
     async def close(self) -> None:
         await asyncio.gather(*self._deliveries)
 
-    async def _deliver(self, email: str, token: str) -> None:
+    async def _make_and_deliver(self, email: str) -> None:
+        token, now = generate_token("scanhop_reset"), self._clock()
         try:
-            await self._delivery.deliver_password_reset(email, token)
-        except Exception:  # noqa: BLE001 - whatever a module of delivery raises, the API goes on
+            async with self._postgres.transaction() as connection:
+                user_id = await self._repository.create_password_reset(
+                    connection, token.hash, email, now, now + LIFETIME
+                )
+            if user_id is not None:
+                await self._delivery.deliver_password_reset(email, token.text)
+        except Exception:  # noqa: BLE001 - whatever a store or a module of delivery raises, the API goes on
             get_logger().exception("password_reset_not_delivered")

@@ -354,17 +354,20 @@ RETURNING user_id;
 DELETE FROM password_resets
 WHERE expires_at < $1;
 
--- name: use_password_reset
--- Once, and all others of its user with it.
+-- name: lock_user_of_reset
+-- Whose a reset is that can be used, until the end of the transaction.
+SELECT id
+FROM users
+WHERE deleted_at IS NULL
+  AND id = (SELECT user_id FROM password_resets WHERE token_hash = $1 AND used_at IS NULL AND expires_at > $2)
+FOR UPDATE;
+
+-- name: end_password_resets
+-- All of one user, who is locked.
 UPDATE password_resets
 SET used_at = $2
-WHERE used_at IS NULL AND user_id = (
-    SELECT r.user_id
-    FROM password_resets r
-    JOIN users u ON u.id = r.user_id
-    WHERE r.token_hash = $1 AND r.used_at IS NULL AND r.expires_at > $2 AND u.deleted_at IS NULL
-)
-RETURNING user_id, token_hash = $1 AS is_it;
+WHERE user_id = $1 AND used_at IS NULL
+RETURNING token_hash;
 
 -- name: create_invitation
 -- To an address; the one before it is revoked first.

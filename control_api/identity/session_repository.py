@@ -74,6 +74,13 @@ class SessionRepository:
         return found
 
     async def use_password_reset(self, connection: Connection, token_hash: bytes, now: datetime) -> UserId | None:
-        """Whose it was; all other resets of that user are used up as well."""
-        rows = await connection.fetch(self._sql["use_password_reset"], token_hash, now)
-        return next((row["user_id"] for row in rows if row["is_it"]), None)
+        """Whose it was, who is locked; all other resets of that user are used up as well."""
+        user_id: UserId | None = await connection.fetchval(self._sql["lock_user_of_reset"], token_hash, now)
+        if user_id is None or token_hash not in await self.end_password_resets(connection, user_id, now):
+            return None
+        return user_id
+
+    async def end_password_resets(self, connection: Connection, user_id: UUID, now: datetime) -> set[bytes]:
+        """The hashes of those that could have been used."""
+        rows = await connection.fetch(self._sql["end_password_resets"], user_id, now)
+        return {row["token_hash"] for row in rows}

@@ -110,6 +110,7 @@ class PasswordSignIn:
             if locked is None or locked.password_hash != found.password_hash:
                 raise invalid_parameter("current_password", "was changed meanwhile")
             await parts.repository.set_password(connection, caller.user_id, password_hash, now, verifies_email=False)
+            await parts.session_repository.end_password_resets(connection, caller.user_id, now)
             await parts.session_repository.revoke_of_user(
                 connection, caller.user_id, now, "password", keep=caller.session_id
             )

@@ -76,6 +76,8 @@ class Users:
                 if wanted == user:
                     return user
                 updated = await self._repository.update_user(connection, wanted, now)
+                if updated.email != user.email:  # whoever reads the old one may hold a reset
+                    await self._sessions.end_password_resets(connection, user.id, now)
                 changes = {"fields": sorted(fields), "role": updated.role}
                 await self._audit.record(connection, None, actor, "user.updated", user.id, now, changes=changes)
         except AddressTaken:

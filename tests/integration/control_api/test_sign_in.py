@@ -14,7 +14,7 @@ from scanhop.stores.redis import open_redis
 from tests.integration.control_api.api_client import ADMIN, bad_names, problem_of
 from tests.integration.control_api.people import PASSWORD, person_from, register
 
-WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"  # for us
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
 OTHER_PASSWORD = "another horse, another battery"
 
 
@@ -474,6 +474,13 @@ async def test_a_change_of_password_under_way_does_not_undo_a_reset(api, monkeyp
     assert (await login(api, password=OTHER_PASSWORD)).status_code == 200
 
 
+async def waits(database, under_way):
+    """Until it does, for the transaction that is open in the test."""
+    while not await database.fetchval(WAITING):
+        assert not under_way.done()
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("what", ["refresh", "logout"])
 async def test_what_a_session_does_waits_for_what_ends_it_without_holding_it_up(api, database, what):
     """Whoever holds the user's row gets at the sessions: in any other order two could wait for each other."""
@@ -482,14 +489,55 @@ async def test_what_a_session_does_waits_for_what_ends_it_without_holding_it_up(
     async with database.transaction():
         await database.execute("SELECT FROM users FOR UPDATE")
         under_way = asyncio.create_task(api.client.post(url, json=body))
-        while not await database.fetchval(WAITING):
-            assert not under_way.done()
-            await asyncio.sleep(0.01)
+        await waits(database, under_way)
         await database.execute("SET LOCAL lock_timeout = '500ms'")
         await database.execute("UPDATE sessions SET revoked_at = now(), revoked_for = 'password'")
     answer = await under_way
     assert answer.status_code == {"refresh": 401, "logout": 204}[what]
     assert await database.fetchval("SELECT revoked_for FROM sessions") == "password"
+
+
+@pytest.mark.parametrize("what", ["password", "address"])
+async def test_a_reset_ends_with_the_password_or_the_address_it_was_made_for(api, what):
+    ada = await register(api, "ada@example.com")
+    token = await made_reset(api, ada)
+    if what == "password":
+        change = {"current_password": PASSWORD, "new_password": OTHER_PASSWORD}
+        done = await api.client.post("/v1/me/password", headers=ada.headers, json=change)
+    else:
+        changed = {"email": "ada@elsewhere.example"}
+        done = await api.client.patch(f"/v1/admin/users/{ada.user_id}", headers=ADMIN, json=changed)
+    assert done.is_success
+    assert bad_names(await reset(api, token, "a third long password")) == {"token"}
+    assert (await reset(api, await made_reset(api, ada), "a third long password")).status_code == 204
+
+
+async def test_a_reset_waits_for_a_change_of_the_user_without_holding_it_up(api, database):
+    ada = await register(api, "ada@example.com")
+    token = await made_reset(api, ada)
+    async with database.transaction():
+        await database.execute("SELECT FROM users FOR UPDATE")
+        under_way = asyncio.create_task(reset(api, token))
+        await waits(database, under_way)
+        await database.execute("SET LOCAL lock_timeout = '500ms'")
+        await database.execute("UPDATE password_resets SET used_at = now()")
+    assert bad_names(await under_way) == {"token"}
+
+
+async def test_asking_for_a_reset_is_answered_before_it_is_looked_who_has_the_address(api, database):
+    await register(api, "ada@example.com")
+    mailbox = api.app.state.password_resets._delivery = Mailbox()
+    async with database.transaction():
+        await database.execute("LOCK TABLE password_resets, users")
+        answers = [await forgot(api, email) for email in ("ada@example.com", "nobody@example.com")]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    await api.app.state.password_resets.close()
+    assert [email for email, _ in mailbox.mails] == ["ada@example.com"]
+
+
+async def test_asking_for_a_reset_tells_when_postgres_is_away(open_api):
+    async with open_api(postgres_dsn="postgresql://127.0.0.1:9/none") as api:
+        problem_of(await forgot(api, "ada@example.com"), 503, "store_unavailable")
 
 
 async def test_a_reset_expires(api):
