@@ -2,7 +2,8 @@
 
 The browser carries the state of a sign-in under way, encrypted, in a cookie: what comes back counts only in the
 browser that was sent, with that state, within ten minutes. An account that somebody registered with a password, and
-whose address nobody vouched for, is not opened by Google: its password may be another's who waits for that.
+whose address nobody vouched for, is not opened by Google: its password may be another's who waits for that. Nor is
+one that another Google account opens: the address may have become somebody else's.
 """
 
 import hmac
@@ -20,7 +21,7 @@ from control_api.audit.trail import AuditTrail
 from control_api.clock import Clock
 from control_api.identity.account_creation import AccountCreation, new_user
 from control_api.identity.email_address import parse_email
-from control_api.identity.model import NewCredentials, User
+from control_api.identity.model import NewCredentials, SignIn, User
 from control_api.identity.openid_provider import Identity, OpenIdProvider, ProviderAway, SignInRefused
 from control_api.identity.repository import IdentityRepository
 from control_api.identity.sessions import Sessions, SignedIn
@@ -113,8 +114,18 @@ class GoogleSignIn:
         except ValueError:
             raise _failed("Google's answer holds no e-mail address.") from None
         found = await self._repository.find_sign_in(connection, email)
-        if found is None:
+        locked = found and await self._repository.lock_sign_in(connection, found.user.id)
+        if locked is None:
             return await self._create(connection, identity, email)
+        return await self._link(connection, identity, locked)
+
+    async def _link(self, connection: Connection, identity: Identity, found: SignIn) -> User:
+        """Raises Problem for an account that another may be waiting in, or that is another's at Google."""
+        if found.google_sub not in {None, identity.sub}:
+            raise Problem(
+                ProblemKind.OTHER_GOOGLE_ACCOUNT,
+                "The user with this address signs in by another Google account, or with a password.",
+            )
         if found.password_hash is not None and found.email_verified_at is None:
             raise Problem(
                 ProblemKind.PASSWORD_SIGN_IN_NEEDED,

@@ -31,11 +31,15 @@ class NewCredentials:
 
 @dataclass(frozen=True)
 class SignIn:
-    """What is known of a user who wants in; `email_verified_at`: when somebody we trust vouched for the address."""
+    """What is known of a user who wants in; `email_verified_at`: when somebody we trust vouched for the address.
+
+    `google_sub`: whom Google says they are.
+    """
 
     user: User
     password_hash: str | None = field(repr=False)
     email_verified_at: datetime | None
+    google_sub: str | None
 
 
 @dataclass(frozen=True)

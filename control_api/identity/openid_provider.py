@@ -1,7 +1,8 @@
 """Google, or another OpenID provider, spoken to by the authorization code flow (OpenID Connect Core 1.0) with PKCE.
 
 What the provider publishes (addresses and keys) is kept for an hour; keys are asked for anew, at most once a minute,
-when a token was signed with one that is not among them. When the provider is away: ProviderAway, within TIMEOUT_S.
+when a token was signed with one that is not among them. Whoever needs them while they are being asked for waits for
+the same answer. When the provider is away: ProviderAway, within TIMEOUT_S for each request there is to make.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ KEPT_FOR = timedelta(hours=1)
 KEYS_ASKED_EVERY = timedelta(minutes=1)
 LEEWAY_S = 60
 MAX_ANSWER = 1 << 20
+MAX_SUB = 255  # OpenID Connect Core 1.0, section 2
 _ALGORITHMS = ["RS256"]
 _SCOPE = "openid email profile"
 
@@ -67,7 +69,7 @@ class OpenIdProvider:
         self._clock = clock
         self._client = httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False)
         self._published: _Published | None = None
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Task[_Published] | None = None
 
     async def authorization_url(self, state: str, nonce: str, verifier: str) -> str:
         """Where the browser is sent. Raises ProviderAway."""
@@ -97,6 +99,8 @@ class OpenIdProvider:
             raise SignInRefused(f"the ID token is not valid: {type(error).__name__}") from error
 
     async def close(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
         await self._client.aclose()
 
     async def _exchange(self, url: str, code: str, verifier: str) -> str:
@@ -142,19 +146,25 @@ class OpenIdProvider:
         verified = claims.get("email_verified")
         name = claims.get("name")
         return Identity(
-            sub=str(claims["sub"]),
+            sub=_parse_sub(claims["sub"]),
             email=str(claims["email"]),
             email_verified=verified is True or verified == "true",
             name=name if isinstance(name, str) else None,
         )
 
     async def _get_published(self, newer_than: _Published | None = None) -> _Published:
-        async with self._asking:
-            kept = self._published
-            if kept is not None and kept is not newer_than and self._clock() - kept.at < KEPT_FOR:
-                return kept
-            self._published = await self._fetch_published()
-            return self._published
+        kept = self._published
+        if kept is not None and kept is not newer_than and self._clock() - kept.at < KEPT_FOR:
+            return kept
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._fetch_published())
+            self._asking.add_done_callback(self._end_asking)
+        return await asyncio.shield(self._asking)  # whoever goes away leaves it to the others
+
+    def _end_asking(self, asked: "asyncio.Task[_Published]") -> None:
+        self._asking = None
+        if not asked.cancelled() and asked.exception() is None:
+            self._published = asked.result()
 
     async def _fetch_published(self) -> _Published:
         configuration = await self._get_document(self._settings.discovery_url)
@@ -185,6 +195,13 @@ class OpenIdProvider:
                 return answer.status_code, _parse_object(body)
         except (httpx.HTTPError, TimeoutError) as error:
             raise ProviderAway(f"{url}: {type(error).__name__}") from error
+
+
+def _parse_sub(sub: object) -> str:
+    """Raises ValueError."""
+    if not isinstance(sub, str) or len(sub) > MAX_SUB or not (sub.isascii() and sub.isprintable()):
+        raise ValueError("is no subject")
+    return sub
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:

@@ -69,19 +69,22 @@ FOR UPDATE;
 
 -- name: find_sign_in
 -- Who has that address.
-SELECT id, email, name, role, created_at, updated_at, password_hash, email_verified_at
+SELECT id, email, name, role, created_at, updated_at, password_hash, email_verified_at,
+       provider_id AS google_sub
 FROM users
 WHERE lower(email) = lower($1) AND deleted_at IS NULL;
 
 -- name: find_sign_in_of_user
 -- The same by the user's id.
-SELECT id, email, name, role, created_at, updated_at, password_hash, email_verified_at
+SELECT id, email, name, role, created_at, updated_at, password_hash, email_verified_at,
+       provider_id AS google_sub
 FROM users
 WHERE id = $1 AND deleted_at IS NULL;
 
 -- name: lock_sign_in
 -- The same, until the end of the transaction.
-SELECT id, email, name, role, created_at, updated_at, password_hash, email_verified_at
+SELECT id, email, name, role, created_at, updated_at, password_hash, email_verified_at,
+       provider_id AS google_sub
 FROM users
 WHERE id = $1 AND deleted_at IS NULL
 FOR UPDATE;

@@ -232,8 +232,8 @@ def _sign_in_from(row: asyncpg.Record | None) -> SignIn | None:
     if row is None:
         return None
     fields = dict(row)
-    password_hash, verified_at = fields.pop("password_hash"), fields.pop("email_verified_at")
-    return SignIn(User(**fields), password_hash, verified_at)
+    known = {name: fields.pop(name) for name in ("password_hash", "email_verified_at", "google_sub")}
+    return SignIn(User(**fields), **known)
 
 
 def _own_workspace_from(row: asyncpg.Record) -> OwnWorkspace:

@@ -26,7 +26,15 @@ from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
 from control_api.web.problem import problem_responses
 from control_api.web.problem_catalogue import ProblemKind
 
+
+class CallbackRoute(GuardedRoute):
+    """What else the provider sends is ignored, as RFC 6749 (section 4.1.2) asks."""
+
+    takes_any_query = True
+
+
 router = APIRouter(route_class=GuardedRoute)
+callback_router = APIRouter(route_class=CallbackRoute)
 COOKIE = "scanhop_google"
 _COOKIE_PATH = "/v1/public/oauth/google"
 _GOOGLE_PROBLEMS = (ProblemKind.SIGN_IN_OFF, ProblemKind.PROVIDER_UNAVAILABLE)
@@ -161,7 +169,7 @@ async def start_google_sign_in(google: GoogleService, request: Request) -> Respo
     return answer
 
 
-@router.get(
+@callback_router.get(
     "/v1/public/oauth/google/callback",
     tags=["sign-in"],
     summary="Come back from Google",
@@ -170,7 +178,9 @@ async def start_google_sign_in(google: GoogleService, request: Request) -> Respo
         ProblemKind.GOOGLE_SIGN_IN_FAILED,
         ProblemKind.EMAIL_NOT_VERIFIED,
         ProblemKind.REGISTRATION_CLOSED,
+        ProblemKind.EMAIL_TAKEN,
         ProblemKind.PASSWORD_SIGN_IN_NEEDED,
+        ProblemKind.OTHER_GOOGLE_ACCOUNT,
         ProblemKind.INVALID_PARAMETERS,
     ),
 )
@@ -181,12 +191,6 @@ async def finish_google_sign_in(  # noqa: PLR0913 - what Google sends
     code: Annotated[str | None, Query(max_length=2000)] = None,
     state: Annotated[str | None, Query(max_length=200)] = None,
     error: Annotated[str | None, Query(max_length=200)] = None,
-    error_description: Annotated[str | None, Query(max_length=2000, include_in_schema=False)] = None,
-    scope: Annotated[str | None, Query(max_length=2000, include_in_schema=False)] = None,
-    authuser: Annotated[str | None, Query(max_length=200, include_in_schema=False)] = None,
-    prompt: Annotated[str | None, Query(max_length=200, include_in_schema=False)] = None,
-    hd: Annotated[str | None, Query(max_length=300, include_in_schema=False)] = None,
-    iss: Annotated[str | None, Query(max_length=300, include_in_schema=False)] = None,
     cookie: Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=False)] = None,
 ) -> SessionAnswer:
     """Answers as signing in with a password does; a new user gets an account."""

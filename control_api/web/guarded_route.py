@@ -42,6 +42,8 @@ class Idempotency(Protocol):
 class GuardedRoute(APIRoute):
     """Without it FastAPI would parse the body before it asks any dependency."""
 
+    takes_any_query = False
+
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         guards = [each.call for each in self.dependant.dependencies if isinstance(each.call, Guard)]
@@ -50,7 +52,8 @@ class GuardedRoute(APIRoute):
 
         async def handle_guarded(request: Request) -> Response:
             await _admit(request, guards)
-            _check_query(request, known)
+            if not self.takes_any_query:
+                _check_query(request, known)
             if reads_body:
                 request = _JsonRequest(request.scope, request.receive)
                 await request.parse()

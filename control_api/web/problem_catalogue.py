@@ -35,6 +35,7 @@ class ProblemKind(Enum):
     IDEMPOTENCY_KEY_IN_USE = (409, "The first request with this key is still running")
     ANSWER_UNREADABLE = (409, "The first answer cannot be read any more")
     PASSWORD_SIGN_IN_NEEDED = (409, "The account has a password")
+    OTHER_GOOGLE_ACCOUNT = (409, "Another Google account opens this account")
     LAST_OWNER = (409, "The workspace needs an owner")
     PERSONAL_WORKSPACE = (409, "The workspace is personal")
     WORKSPACE_IN_USE = (409, "The workspace has codes or domains")

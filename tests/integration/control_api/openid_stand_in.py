@@ -18,7 +18,10 @@ CLIENT_SECRET = "the client's secret"
 
 
 class OpenIdStandIn:
-    """`claims` and `token_headers` change what the next ID tokens say; `asked` counts the requests by path."""
+    """`claims` and `token_headers` change what the next ID tokens say; `asked` counts the requests by path.
+
+    Until it `speaks` nothing is answered.
+    """
 
     def __init__(self) -> None:
         self.url = ""
@@ -27,6 +30,8 @@ class OpenIdStandIn:
         self.claims: dict[str, Any] = {}
         self.algorithm = "RS256"
         self.is_broken = False
+        self.speaks = asyncio.Event()
+        self.speaks.set()
         self.asked: list[str] = []
         self._grants: dict[str, dict[str, str]] = {}
         self._now = 0
@@ -116,6 +121,10 @@ async def running(provider: OpenIdStandIn, now: Any) -> AsyncIterator[OpenIdStan
         lengths = [line.split(":")[1] for line in head.split("\r\n") if line.lower().startswith("content-length:")]
         body = await reader.readexactly(int(lengths[0])) if lengths else b""
         status, headers, content = provider.answer(method, target, body, now())
+        waiting = [asyncio.create_task(each) for each in (provider.speaks.wait(), reader.read())]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)  # the second: the client went away
+        for each in waiting:
+            each.cancel()
         lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in headers.items())]
         lines += [f"Content-Length: {len(content)}", "Connection: close", "", ""]
         writer.write("\r\n".join(lines).encode() + content)

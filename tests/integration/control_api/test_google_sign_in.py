@@ -1,5 +1,6 @@
 """Signing in by Google, against an OpenID provider that runs in the test."""
 
+import asyncio
 import time
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
@@ -9,6 +10,7 @@ import pytest
 import pytest_asyncio
 from joserfc.jwk import RSAKey
 
+from control_api.identity import openid_provider
 from control_api.settings import GoogleSettings
 from tests.integration.control_api.api_client import ADMIN, problem_of
 from tests.integration.control_api.openid_stand_in import CLIENT_ID, CLIENT_SECRET, OpenIdStandIn, running
@@ -151,6 +153,7 @@ async def test_a_sign_in_that_takes_too_long_is_refused(api):
         {"exp": 1_000_000},
         {"exp": None},
         {"sub": None},
+        {"sub": "google\0"},
         {"email": None},
         {"email": "no address"},
     ],
@@ -205,6 +208,20 @@ async def test_an_account_registered_with_a_password_is_not_opened_until_its_add
     assert person_from((await sign_in(api)).json()).user_id == ada.user_id
 
 
+async def test_another_google_account_does_not_take_the_place_of_the_one_that_is_linked(api, provider):
+    """An address may be somebody else's by now."""
+    first = person_from((await sign_in(api)).json())
+    provider.claims = {"sub": "google-2"}
+    problem_of(await sign_in(api), 409, "other_google_account")
+    provider.claims = {}
+    assert person_from((await sign_in(api)).json()).user_id == first.user_id
+
+
+async def test_what_google_sends_back_besides_is_ignored(api):
+    query = await start(api) | {"session_state": "1", "no_such_parameter": "2"}
+    assert (await api.client.get(CALLBACK, params=query)).status_code == 200
+
+
 async def test_an_account_that_an_admin_made_is_opened_by_its_address(api):
     made = await api.client.post("/v1/admin/users", headers=ADMIN, json={"email": "ada@example.com"})
     assert person_from((await sign_in(api)).json()).user_id == made.json()["user"]["id"]
@@ -227,6 +244,29 @@ async def test_a_provider_that_is_away_is_told_and_the_rest_goes_on(api, provide
     query = await start(api)
     provider.is_broken = True
     problem_of(await api.client.get(CALLBACK, params=query), 503, "provider_unavailable")
+
+
+async def test_who_begins_while_the_provider_is_silent_waits_for_one_answer_with_all_others(
+    api, provider, monkeypatch
+):
+    monkeypatch.setattr(openid_provider, "TIMEOUT_S", 0.3)
+    provider.speaks.clear()
+    answers = await asyncio.gather(*(api.client.get(START) for _ in range(8)))
+    for answer in answers:
+        problem_of(answer, 503, "provider_unavailable")
+    assert len(provider.asked) == 1
+    provider.speaks.set()
+    assert (await sign_in(api)).status_code == 200
+
+
+async def test_who_goes_away_takes_the_answer_from_nobody(api, provider):
+    provider.speaks.clear()
+    begun = [asyncio.create_task(api.client.get(START)) for _ in range(2)]
+    while not provider.asked:  # noqa: ASYNC110 - it is asked by another task
+        await asyncio.sleep(0.01)
+    begun[0].cancel()
+    provider.speaks.set()
+    assert (await begun[1]).status_code == 303
 
 
 async def test_without_a_client_id_nobody_signs_in_by_google(open_api):
