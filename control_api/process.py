@@ -1,11 +1,12 @@
 """`scanhop api`: the control API as a process."""
 
 import socket
+from functools import partial
 
 from control_api.app import build_app
-from control_api.http_connection import ApiConnection
+from control_api.http_connection import MAX_CONNECTIONS, ApiConnection
 from control_api.settings import api_settings_from
-from scanhop.serving import Served, run_on_loop, serve
+from scanhop.serving import Served, connections_within, raise_file_limit, run_on_loop, serve
 from scanhop.settings import Settings
 from scanhop.telemetry.logs import configure_logs, get_logger
 
@@ -15,4 +16,5 @@ def run_api(settings: Settings, listener: socket.socket) -> None:
     configure_logs("api", settings.log_level)
     app = build_app(api_settings_from(settings))
     get_logger().info("listening", address="{}:{}".format(*listener.getsockname()[:2]))
-    run_on_loop(serve(Served(app, listener, ApiConnection), on_drain=app.state.live.close))
+    new_connection = partial(ApiConnection, max_connections=connections_within(raise_file_limit(), MAX_CONNECTIONS))
+    run_on_loop(serve(Served(app, listener, new_connection), on_drain=app.state.live.close))

@@ -1,4 +1,4 @@
-"""What a worker takes of the machine beside memory: file descriptors, and the pauses of the garbage collector.
+"""The pauses of the garbage collector.
 
 What is there once the worker has warmed up stays for its life: it is frozen, so that no collection looks at it again,
 and the memory that the start has used and freed is handed back. What a worker remembers of codes is not tracked at
@@ -9,23 +9,9 @@ import asyncio
 import contextlib
 import ctypes
 import gc
-import resource
-import sys
 
 WARM_UP_S = 5.0
 GC_THRESHOLDS = (10_000, 20, 50)
-
-
-def raise_file_limit() -> int:
-    """To what the system allows; how many descriptors this process may have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
-
-
-def connections_within(descriptors: int, wanted: int) -> int:
-    """How many connections leave enough descriptors for the stores, the spool and those that are being refused."""
-    return min(wanted, descriptors * 3 // 4)
 
 
 async def freeze_when_warm() -> None:

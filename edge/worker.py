@@ -13,13 +13,13 @@ from edge.app import Edge
 from edge.fast_path import MAX_CONNECTIONS
 from edge.hot_path import IS_COMPILED
 from edge.pages import Brand
-from edge.resources import connections_within, freeze_when_warm, raise_file_limit
+from edge.resources import freeze_when_warm
 from edge.snapshot import RouteSnapshot, restore
 from edge.worker_metrics import Siblings
 from scanhop.client_facts.device import DeviceReader
 from scanhop.client_facts.geo import GeoReader
 from scanhop.client_facts.request_facts import FactReaders
-from scanhop.serving import Served, run_on_loop, serve
+from scanhop.serving import Served, connections_within, raise_file_limit, run_on_loop, serve
 from scanhop.settings import Settings, derived_secret, require
 from scanhop.spool import BoundedWriter, SpoolLimits, SpoolWriter
 from scanhop.stores.invalidations import Invalidations

@@ -6,8 +6,10 @@ answered, then `serve` returns and the process ends with code 0.
 """
 
 import asyncio
+import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +29,18 @@ def open_listener(bind: Bind) -> socket.socket:
     """Raises OSError when the address cannot be had."""
     family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
     return socket.create_server((bind.host, bind.port), family=family, backlog=BACKLOG)
+
+
+def raise_file_limit() -> int:
+    """To what the system allows; how many descriptors this process may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
+
+
+def connections_within(descriptors: int, wanted: int) -> int:
+    """How many leave enough descriptors for the stores, for files and for those that are being refused."""
+    return min(wanted, descriptors * 3 // 4)
 
 
 def run_on_loop(main: Coroutine[Any, Any, None]) -> None:

@@ -18,6 +18,7 @@ from control_api.web.problem_catalogue import ProblemKind
 
 BODY_PROBLEMS = (
     ProblemKind.MALFORMED_JSON,
+    ProblemKind.REQUEST_TIMEOUT,
     ProblemKind.BODY_TOO_LARGE,
     ProblemKind.UNSUPPORTED_MEDIA_TYPE,
     ProblemKind.INVALID_PARAMETERS,

@@ -133,5 +133,5 @@ def test_what_is_no_http_is_answered_by_a_problem_too(process):
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"application/problem+json" in head
-    assert b"X-Request-Id: " in head
+    assert b"x-request-id: " in head
     assert json.loads(body)["code"] == "bad_request"
