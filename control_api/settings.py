@@ -26,16 +26,16 @@ class ApiSettings:
     `x_api_key` None: there is no credit service.
     """
 
-    postgres_dsn: str
-    redis_url: str
-    clickhouse_url: str
+    postgres_dsn: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    clickhouse_url: str = field(repr=False)
     public_url: str
-    admin_key: str | None = None
+    admin_key: str | None = field(default=None, repr=False)
     target_allow_hosts: tuple[str, ...] = ()
     target_block_hosts: tuple[str, ...] = ()
     geoip_path: Path | None = None
     ab_secret: bytes = field(default=b"", repr=False)
-    x_api_key: str | None = None
+    x_api_key: str | None = field(default=None, repr=False)
     postgres_connections: int = 20
     postgres_timeout_s: float = 2.0
     postgres_connect_timeout_s: float = 1.5

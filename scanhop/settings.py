@@ -47,16 +47,16 @@ class Bind(BaseModel):
 
 
 class Settings(BaseModel):
-    """The settings, by their variables' names in lower case without the prefix."""
+    """The settings, by their variables' names in lower case without the prefix. No `repr` tells a secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    postgres_dsn: str | None = None
-    redis_url: str | None = None
-    clickhouse_url: str | None = None
+    postgres_dsn: str | None = Field(default=None, repr=False)
+    redis_url: str | None = Field(default=None, repr=False)
+    clickhouse_url: str | None = Field(default=None, repr=False)
     clickhouse_cluster: str | None = None
-    admin_key: str | None = Field(default=None, min_length=MIN_KEY)
-    secret_key: str | None = Field(default=None, min_length=MIN_KEY)
+    admin_key: str | None = Field(default=None, min_length=MIN_KEY, repr=False)
+    secret_key: str | None = Field(default=None, min_length=MIN_KEY, repr=False)
     public_url: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
     target_allow_hosts: tuple[str, ...] = ()
@@ -81,11 +81,11 @@ class Settings(BaseModel):
     registration: Literal["open", "closed"] = "open"
     api_url: str | None = None
     google_client_id: str | None = None
-    google_client_secret: str | None = None
+    google_client_secret: str | None = Field(default=None, repr=False)
     google_discovery_url: str = "https://accounts.google.com/.well-known/openid-configuration"
-    x_api_key: str | None = None
+    x_api_key: str | None = Field(default=None, repr=False)
     portkey_url: str | None = None
-    portkey_api_key: str | None = None
+    portkey_api_key: str | None = Field(default=None, repr=False)
     portkey_workspace_slug: str | None = None
 
     @property

@@ -140,7 +140,7 @@ class ApiKey:
     workspace_id: WorkspaceId
     user_id: UserId
     role: Role
-    secret_hash: bytes
+    secret_hash: bytes = field(repr=False)
     scopes: frozenset[str]
     expires_at: datetime | None
     last_used_at: datetime | None

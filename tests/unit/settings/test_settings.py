@@ -1,4 +1,5 @@
 import os
+import re
 import traceback
 from ipaddress import ip_network
 from pathlib import Path
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control_api.settings import ApiSettings, GoogleSettings
 from scanhop.settings import (
     PREFIX,
     Bind,
@@ -267,3 +269,15 @@ def test_secrets_are_derived_by_hkdf_one_for_each_key_and_label():
 
 def test_without_a_secret_key_nothing_that_keeps_somebody_out_is_derived():
     assert derived_secrets(load(), "access-token") == ()
+
+
+SECRET_NAME = re.compile(r"(_key|_keys|_secret|_dsn)$|^(redis|clickhouse)_url$")
+
+
+@pytest.mark.parametrize(
+    "fields", [Settings.model_fields, ApiSettings.__dataclass_fields__, GoogleSettings.__dataclass_fields__]
+)
+def test_no_secret_stands_in_a_repr(fields):
+    secrets = {name: field.repr for name, field in fields.items() if SECRET_NAME.search(name)}
+    assert secrets
+    assert not any(secrets.values()), secrets

@@ -1,4 +1,6 @@
 import json
+import os
+import pty
 import subprocess
 import sys
 
@@ -40,6 +42,18 @@ def test_other_libraries_write_to_the_same_place():
 def test_an_exception_is_part_of_its_line():
     (line,) = lines_of("try:\n    1 / 0\nexcept ZeroDivisionError:\n    get_logger().exception('broken')")
     assert "ZeroDivisionError" in str(line["exception"])
+
+
+def test_an_exception_on_a_terminal_is_told_without_local_variables():
+    script = "password = 'hunter2'\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    get_logger().exception('broken')"
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-c", PREAMBLE.format(level="info") + script]
+    subprocess.run(argv, stderr=theirs, check=True)
+    os.close(theirs)
+    written = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "ZeroDivisionError" in written
+    assert "hunter2" not in written
 
 
 @pytest.mark.parametrize(("level", "written"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
