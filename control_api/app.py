@@ -176,8 +176,8 @@ def build_app(settings: ApiSettings, clock: Clock = utc_now) -> FastAPI:
     for router in routers:
         app.include_router(router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, by_path={BULK_PATH: MAX_BULK_BYTES})
-    app.add_middleware(RequestFrame, metrics=app.state.metrics, on_finished=app.state.request_log.record)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(RequestFrame, metrics=app.state.metrics, on_finished=app.state.request_log.record)
     answer_problems(app, _allowed_methods(routers))
     complete_openapi(app)
     serve_reference(app)

@@ -4,7 +4,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """ASGI middleware, outermost: behind it a HEAD is a GET. A stream ends with its head."""
+    """ASGI middleware inside of the RequestFrame, which logs a HEAD as it is: behind it, it is a GET. A stream ends with
+    its head."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -26,4 +27,5 @@ class HeadAsGet:
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
 
-        await self._app({**scope, "method": "GET"}, receive, send_without_body)
+        scope["method"] = "GET"
+        await self._app(scope, receive, send_without_body)

@@ -48,10 +48,11 @@ class RequestFrame:
             return
         request_id = request_id_from(scope["headers"])
         with structlog.contextvars.bound_contextvars(request_id=request_id):
+            scope = dict(scope)  # what is changed inside is seen here, and not by the server
             await self._answer(scope, receive, _Answer(scope, send, request_id))
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
-        started = time.perf_counter()
+        started, method = time.perf_counter(), scope["method"]
         try:
             await self._app(scope, receive, answer.send)
         except ClientDisconnect:
@@ -62,10 +63,10 @@ class RequestFrame:
                 problem = Problem(ProblemKind.INTERNAL_ERROR, "It was logged under this answer's X-Request-Id.")
                 await problem_response(scope, problem)(scope, receive, answer.send)
         finally:
-            self._record(scope, answer, time.perf_counter() - started)
+            self._record(method, scope, answer, time.perf_counter() - started)
 
-    def _record(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
-        method, route, status = scope["method"], getattr(scope.get("route"), "path", UNMATCHED), answer.status
+    def _record(self, method: str, scope: Scope, answer: "_Answer", seconds: float) -> None:
+        route, status = getattr(scope.get("route"), "path", UNMATCHED), answer.status
         self._metrics.record_request(method, route, status, seconds)
         get_logger().info("request", method=method, route=route, status=status, duration_ms=round(seconds * 1000, 1))
         caller = scope.get("state", {}).get("caller")

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from control_api.clock import utc_now
 from control_api.request_log import writer
@@ -15,6 +16,7 @@ from control_api.web.request_metrics import RequestMetrics
 from scanhop.stores.errors import StoreRejected, StoreUnavailable
 from tests.databases import with_path
 from tests.integration.control_api.api_client import ADMIN, bad_names, problem_of
+from tests.integration.control_api.people import register
 
 
 @pytest.fixture
@@ -86,6 +88,36 @@ async def test_what_waits_is_written_at_the_end_and_holds_nothing_it_should_not(
     assert answer.count("\n") == 4
     for word in ("secret", "limit=77", "127.0.0.1", account.key):
         assert word not in answer
+
+
+async def test_a_head_is_logged_as_one_of_no_length(open_api, clickhouse_url, quick):
+    async with open_api(clickhouse_url=clickhouse_url) as api:
+        account = await api.create_account()
+        with capture_logs() as lines:
+            assert (await api.client.head("/v1/qr-codes", headers=account.headers)).status_code == 200
+        assert [(line["method"], line["route"], line["status"]) for line in lines] == [("HEAD", "/v1/qr-codes", 200)]
+        [row] = await list_logs(api, account.headers, least=1)
+        assert (row["method"], row["route"], row["sent_bytes"]) == ("HEAD", "/v1/qr-codes", 0)
+        assert await list_logs(api, account.headers, method="HEAD") == [row]
+        assert (
+            'requests_total{method="HEAD",route="/v1/qr-codes",status="200"} 1.0'
+            in (await api.client.get("/v1/public/metrics")).text
+        )
+
+
+async def test_requests_of_a_signed_in_platform_admin_are_theirs(open_api, database, clickhouse_url, quick):
+    async with open_api(clickhouse_url=clickhouse_url) as api:
+        person = await register(api, "ada@example.com")
+        await database.execute("UPDATE users SET role = 'admin'")
+        for path in ("/v1/admin/users", "/v1/qr-codes"):
+            assert (await api.client.get(path, headers=person.headers)).status_code == 200
+        rows = await list_logs(api, person.headers, f"/v1/admin/users/{person.user_id}/logs", least=2)
+        assert {(row["route"], row["workspace_id"]) for row in rows} == {
+            ("/v1/admin/users", person.workspace_id),
+            ("/v1/qr-codes", person.workspace_id),
+        }
+    answer = await ask_clickhouse(clickhouse_url, "SELECT DISTINCT route FROM api_requests WHERE is_admin FORMAT TSV")
+    assert set(answer.split()) == {"/v1/admin/users", "/v1/admin/users/{user_id}/logs"}
 
 
 async def test_the_log_is_503_without_clickhouse_and_nothing_else_is(api, account):
