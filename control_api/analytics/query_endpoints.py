@@ -15,7 +15,7 @@ from control_api.analytics.streamed_answer import Chunks, StreamedAnswer, open_s
 from control_api.credits.charging import Charging, Meter, costs
 from control_api.identity.service import Workspaces
 from control_api.web.authentication import MEMBER_PROBLEMS, Member, requires
-from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
+from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute, reads_only
 from control_api.web.problem import invalid_parameter, problem_responses
 from control_api.web.problem_catalogue import ProblemKind
 
@@ -61,6 +61,7 @@ def _workspaces(request: Request) -> Workspaces:
         ),
     },
 )
+@reads_only
 @costs("api.query")
 async def query_scans(  # noqa: PLR0913 - FastAPI hands over each by name
     asked: QueryBody,

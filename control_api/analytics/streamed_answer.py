@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 
-from starlette.responses import Response
+from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 STALLED_S = 60.0
@@ -16,12 +16,11 @@ STALLED_S = 60.0
 Chunks = AbstractAsyncContextManager[AsyncIterator[bytes]]
 
 
-class StreamedAnswer(Response):
+class StreamedAnswer(StreamingResponse):
     """Opened by `open_stream` before the answer begins, so that what fails at once is a problem."""
 
     def __init__(self, stream: "OpenStream", media_type: str, headers: Mapping[str, str]) -> None:
-        super().__init__(None, 200, headers, media_type)
-        del self.headers["content-length"]
+        super().__init__(stream.chunks, 200, headers, media_type)
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -130,7 +130,8 @@ class Administration:
     ) -> Change:
         async with (
             self._ledger.crowd_kept_off(workspace_id),
-            self._postgres.joined_transaction() as connection,
+            self._postgres.joined_transaction(),
+            self._postgres.connection() as connection,
         ):
             result = require_done(await make())
             entry = await self._get_entry(connection, workspace_id, result)

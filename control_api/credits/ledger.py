@@ -56,7 +56,7 @@ class Ledger:
     async def crowd_kept_off(self, workspace_id: UUID) -> AsyncIterator[None]:
         """Around a transaction that does more than debit the wallet, before its connection is taken. Who has one
         already must not wait for those who wait for one."""
-        async with nullcontext() if self._postgres.is_joined else self._gate.pass_through(workspace_id):
+        async with nullcontext() if self._postgres.holds_connection else self._gate.pass_through(workspace_id):
             yield
 
     async def credit(

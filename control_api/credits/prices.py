@@ -95,14 +95,14 @@ class PriceList:
         if self._monotonic() < self._fresh_until:
             return self._known
         # Who has a connection already must not wait for one who waits for a connection.
-        async with nullcontext() if self._postgres.is_joined else self._asking:
+        async with nullcontext() if self._postgres.holds_connection else self._asking:
             if self._monotonic() >= self._fresh_until:
                 await self._ask()
             return self._known
 
     async def _ask(self) -> None:
         asked_at = self._monotonic()
-        async with self._postgres.connection() as connection:
+        async with self._postgres.connection(joins=False) as connection:
             found = await self._repository.list_current_prices(connection, self._clock())
         self._known = sorted(found, key=lambda price: (price.valid_from, price.version))
         self._fresh_until = asked_at + FRESH_S

@@ -90,7 +90,7 @@ class ScanBilling:
     async def _charge(self, workspace_id: UUID, day: date) -> int:
         """What was taken. The day is closed in the transaction of its charge."""
         price, now = await self._prices.find(SCAN_COUNTED), self._clock()
-        async with self._postgres.joined_transaction() as connection:
+        async with self._postgres.joined_transaction(), self._postgres.connection() as connection:
             scans = await self._platform.lock_closed_day(connection, workspace_id, day)
             if scans is None:
                 return 0

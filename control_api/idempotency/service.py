@@ -1,6 +1,8 @@
 """One effect, one answer for each key: see the package's invariants."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
 
 from fastapi import Request, Response
 from starlette.responses import StreamingResponse
@@ -17,15 +19,25 @@ from scanhop.stores.postgres import Connection, Postgres
 
 REPLAYED = "Idempotency-Replayed"
 RETRY_AFTER_S = 1
+Run = Callable[[], Awaitable[Response]]
 _RENEWED = b"content-length"  # what Starlette writes anew with each answer
 
 
-class _NotKept(Exception):
-    """An answer that is no success: it undoes the transaction."""
+class _Answered(Exception):
+    """The answer is there already, or it is no success and must not be kept: either way the transaction is undone."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status_code)
         self.response = response
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request as it is known by its record."""
+
+    record_id: bytes
+    request_hash: bytes
+    at: datetime
 
 
 class Idempotency:
@@ -36,48 +48,69 @@ class Idempotency:
         self._records = records
         self._seal = seal
         self._clock = clock
+        self._reading: set[bytes] = set()
 
-    async def answer(self, request: Request, caller: Caller, key: str, handle: Handler) -> Response:
+    async def answer(
+        self, request: Request, caller: Caller, key: str, handle: Handler, *, only_reads: bool
+    ) -> Response:
         """What `handle` answers, or what it answered before."""
         try:
             record_id = record_id_of(principal_of(caller), parse_key(key))
         except InvalidKey as error:
             raise invalid_parameter(IDEMPOTENCY_KEY, str(error)) from None
-        asked = request.scope["method"], request.scope["path"], request.scope["query_string"]
-        request_hash = hash_request(*asked, await request.body())
+        sent = request.scope["method"], request.scope["path"], request.scope["query_string"]
+        asked = _Asked(record_id, hash_request(*sent, await request.body()), self._clock())
         try:
-            async with self._postgres.joined_transaction() as connection:
-                return await self._answer_once(connection, record_id, request_hash, lambda: handle(request))
-        except _NotKept as refused:
-            return refused.response
+            async with self._postgres.connection() as connection:
+                await self._require_new(connection, asked)
+            return await (self._read if only_reads else self._change)(asked, lambda: handle(request))
+        except _Answered as answered:
+            return answered.response
 
-    async def _answer_once(
-        self,
-        connection: Connection,
-        record_id: bytes,
-        request_hash: bytes,
-        run: Callable[[], Awaitable[Response]],
-    ) -> Response:
-        if not await self._records.try_lock(connection, record_id):
-            raise _in_use()
-        now = self._clock()
-        found = await self._records.find(connection, record_id, now)
-        if found is not None:
-            return self._replay(record_id, request_hash, *found)
-        response = await run()
-        if not 200 <= response.status_code < 300:
-            raise _NotKept(response)
-        if not isinstance(response, StreamingResponse):
-            sealed = self._seal.seal(record_id, _answer_from(response))
-            await self._records.put(connection, record_id, now, request_hash, sealed)
+    async def _change(self, asked: _Asked, run: Run) -> Response:
+        async with self._postgres.joined_transaction(first=lambda connection: self._claim(connection, asked)):
+            response = await run()
+            if not _is_success(response):
+                raise _Answered(response)
+            await self._keep(asked, response)
         return response
 
-    def _replay(self, record_id: bytes, request_hash: bytes, first_hash: bytes, sealed: bytes) -> Response:
-        if request_hash != first_hash:
+    async def _read(self, asked: _Asked, run: Run) -> Response:
+        if asked.record_id in self._reading:
+            raise _in_use()
+        self._reading.add(asked.record_id)
+        try:
+            response = await run()
+            if _is_success(response):
+                await self._keep(asked, response)
+            return response
+        finally:
+            self._reading.remove(asked.record_id)
+
+    async def _claim(self, connection: Connection, asked: _Asked) -> None:
+        if not await self._records.try_lock(connection, asked.record_id):
+            raise _in_use()
+        await self._require_new(connection, asked)
+
+    async def _require_new(self, connection: Connection, asked: _Asked) -> None:
+        """Raises _Answered, or Problem where the key belongs to another request."""
+        found = await self._records.find(connection, asked.record_id, asked.at)
+        if found is not None:
+            raise _Answered(self._replay(asked, *found))
+
+    async def _keep(self, asked: _Asked, response: Response) -> None:
+        if isinstance(response, StreamingResponse):
+            return
+        sealed = self._seal.seal(asked.record_id, _answer_from(response))
+        async with self._postgres.connection() as connection:
+            await self._records.put(connection, asked.record_id, asked.at, asked.request_hash, sealed)
+
+    def _replay(self, asked: _Asked, first_hash: bytes, sealed: bytes) -> Response:
+        if asked.request_hash != first_hash:
             detail = f"The {IDEMPOTENCY_KEY} came with another request before; use a new one."
             raise Problem(ProblemKind.IDEMPOTENCY_KEY_REUSED, detail)
         try:
-            return _response_from(self._seal.open(record_id, sealed))
+            return _response_from(self._seal.open(asked.record_id, sealed))
         except UnreadableAnswer:
             detail = "The request was done before. Its answer cannot be read any more: the secret key is another now."
             raise Problem(ProblemKind.ANSWER_UNREADABLE, detail) from None
@@ -86,6 +119,10 @@ class Idempotency:
 def principal_of(caller: Caller) -> str:
     """A key or a user, in one workspace; or the platform admin."""
     return f"{getattr(caller, 'workspace_id', None)} {caller.actor}"
+
+
+def _is_success(response: Response) -> bool:
+    return 200 <= response.status_code < 300
 
 
 def _in_use() -> Problem:

@@ -5,7 +5,7 @@ Every request is held against a rate limit once it is known whose it is. A POST 
 """
 
 from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 from fastapi import Request, Response
@@ -25,6 +25,7 @@ BODY_PROBLEMS = (
 )
 IDEMPOTENCY_KEY = "Idempotency-Key"
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 class Admission(Protocol):
@@ -37,7 +38,15 @@ class Admission(Protocol):
 class Idempotency(Protocol):
     """Knows what was answered before."""
 
-    async def answer(self, request: Request, caller: Caller, key: str, handle: Handler) -> Response: ...
+    async def answer(
+        self, request: Request, caller: Caller, key: str, handle: Handler, *, only_reads: bool
+    ) -> Response: ...
+
+
+def reads_only(endpoint: Endpoint) -> Endpoint:
+    """Marks a POST that changes nothing: its key keeps the answer, and nothing is held while it runs."""
+    endpoint.__reads_only__ = True  # type: ignore[attr-defined]
+    return endpoint
 
 
 class GuardedRoute(APIRoute):
@@ -50,6 +59,7 @@ class GuardedRoute(APIRoute):
         guards = [each.call for each in self.dependant.dependencies if isinstance(each.call, Guard)]
         reads_body = self.body_field is not None
         known = set(_query_names(self.dependant))
+        only_reads = getattr(self.endpoint, "__reads_only__", False)
 
         async def handle_guarded(request: Request) -> Response:
             await _admit(request, guards)
@@ -63,7 +73,7 @@ class GuardedRoute(APIRoute):
             if key is None or caller is None or request.method != "POST":
                 return await handle(request)
             idempotency: Idempotency = request.app.state.idempotency
-            return await idempotency.answer(request, caller, key, handle)
+            return await idempotency.answer(request, caller, key, handle, only_reads=only_reads)
 
         return handle_guarded
 

@@ -5,7 +5,7 @@ When it is away: a call raises StoreUnavailable within the time-outs set here; t
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ else:
     Connection = asyncpg.Connection
 
 Work = Callable[[], Awaitable[None]]
+OnConnection = Callable[[Connection], Awaitable[None]]
 
 CONNECT_TIMEOUT_S = 5.0
 UNAVAILABLE = (
@@ -48,6 +49,27 @@ MENDABLE = (
 )
 
 
+async def _nothing(_connection: Connection) -> None:
+    pass
+
+
+class _Joined:
+    """A joined transaction: `begun` ends it, where it has begun."""
+
+    def __init__(self, outer: "_Joined | None", first: OnConnection) -> None:
+        self.outer = outer
+        self.first = first
+        self.begun = AsyncExitStack()
+        self.beginning = asyncio.Lock()
+        self.connection: Connection | None = None
+        self.is_over = False
+        self.afterwards: list[Work] = [] if outer is None else outer.afterwards
+
+    @property
+    def has_connection(self) -> bool:
+        return self.connection is not None or (self.outer is not None and self.outer.has_connection)
+
+
 class Postgres:
     """A pool that opens on first use, so that a process starts while Postgres is away."""
 
@@ -65,15 +87,17 @@ class Postgres:
         self._command_timeout_s = command_timeout_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
-        self._joined: ContextVar[tuple[Connection, list[Work]] | None] = ContextVar("joined", default=None)
+        self._joined: ContextVar[_Joined | None] = ContextVar("joined", default=None)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """Raises StoreUnavailable when Postgres cannot be reached, or goes away meanwhile."""
-        joined = self._joined.get()
+    async def connection(self, *, joins: bool = True) -> AsyncIterator[Connection]:
+        """Raises StoreUnavailable when Postgres cannot be reached, or goes away meanwhile.
+
+        `joins` False is for a look-up that need not be in the joined transaction: it does not make it begin."""
+        joined = self._current()
         try:
-            if joined is not None:
-                yield joined[0]
+            if joined is not None and (joins or joined.has_connection):
+                yield await self._begin(joined)
                 return
             pool = self._pool or await self._open()
             async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection, _given_up_when_silent(connection):
@@ -96,37 +120,42 @@ class Postgres:
             yield connection
 
     @asynccontextmanager
-    async def joined_transaction(self) -> AsyncIterator[Connection]:
+    async def joined_transaction(self, first: OnConnection = _nothing) -> AsyncIterator[None]:
         """One transaction for all that this task, and none beside it, does until the end: every connection asked for
-        within is this one, a transaction a savepoint. What was left to `after_commit` follows the commit; one within
-        another leaves it to the outer one's."""
-        outer = self._joined.get()
-        if outer is not None:
-            async with self.transaction() as connection:
-                yield connection
-            return
-        afterwards: list[Work] = []
-        async with self.transaction() as connection:
-            token = self._joined.set((connection, afterwards))
+        within is this one, a transaction a savepoint. It begins when a connection is first asked for, with `first`:
+        what goes before holds none. What was left to `after_commit` follows the commit; one within another leaves it
+        to the outer one's."""
+        outer = self._current()
+        joined = _Joined(outer, first)
+        async with joined.begun:
+            token = self._joined.set(joined)
             try:
-                yield connection
+                yield
             finally:
                 self._joined.reset(token)
-        for work in afterwards:
-            await self.after_commit(work)
+                joined.is_over = True
+        if outer is None:
+            for work in joined.afterwards:
+                await work()
 
     @property
     def is_joined(self) -> bool:
-        """Whether this task is inside a joined transaction, and so has its connection."""
-        return self._joined.get() is not None
+        """Whether this task is inside a joined transaction."""
+        return self._current() is not None
+
+    @property
+    def holds_connection(self) -> bool:
+        """Whether this task is inside a joined transaction that has begun."""
+        joined = self._current()
+        return joined is not None and joined.has_connection
 
     async def after_commit(self, work: Work) -> None:
         """Does `work` once what was done so far is committed: now, unless a joined transaction is open."""
-        joined = self._joined.get()
+        joined = self._current()
         if joined is None:
             await work()
         else:
-            joined[1].append(work)
+            joined.afterwards.append(work)
 
     async def ping(self) -> None:
         """It answers, and has our schema. Raises StoreUnavailable."""
@@ -137,6 +166,24 @@ class Postgres:
         if self._pool is not None:
             pool, self._pool = self._pool, None
             await pool.close()
+
+    def _current(self) -> "_Joined | None":
+        """Of a task that outlives the transaction it was begun in: none."""
+        joined = self._joined.get()
+        return None if joined is None or joined.is_over else joined
+
+    async def _begin(self, joined: "_Joined") -> Connection:
+        """Once: a connection of the pool and its transaction, or a savepoint of the outer one."""
+        async with joined.beginning:
+            if joined.connection is None:
+                token = self._joined.set(joined.outer)
+                try:
+                    connection = await joined.begun.enter_async_context(self.transaction())
+                finally:
+                    self._joined.reset(token)
+                await joined.first(connection)
+                joined.connection = connection
+            return joined.connection
 
     async def _open(self) -> "asyncpg.Pool[asyncpg.Record]":
         async with self._opening:

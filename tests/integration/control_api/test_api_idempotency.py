@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from control_api.analytics.question import Statement
 from control_api.clock import utc_now
 from control_api.idempotency.repository import delete_old_records
 from scanhop.stores.postgres import Postgres
@@ -21,6 +22,7 @@ from tests.silent_proxy import SilentProxy
 KEY = {"Idempotency-Key": "order-1"}
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 BODY = {"name": "Menu", "target_url": TARGET}
+QUESTION = {"select": ["count"], "from": "2026-11-01", "to": "2026-12-01"}
 
 
 async def post(api, account, headers=KEY, path="/v1/qr-codes", **body):
@@ -165,6 +167,72 @@ async def test_a_newer_secret_key_reads_older_answers_and_a_foreign_one_says_tha
     async with open_api(seal_keys=(b"3" * 32,)) as api:
         problem_of(await post(api, account), 409, "answer_unreadable")
         assert await count_codes(api, account) == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+async def test_an_export_is_whole_each_time_it_is_asked_for(open_api, clickhouse_url, scans, form):
+    async with open_api(clickhouse_url=clickhouse_url) as api:
+        account = await api.create_account()
+        [scan] = await scans.add(account, None, "2026-11-10T10:00:00Z")
+        for _ in range(2):
+            answer = await api.client.post(
+                f"/v1/query?format={form}", headers=account.headers | KEY, json=QUESTION | {"select": ["rows"]}
+            )
+            assert (answer.status_code, answer.text.count(str(scan))) == (200, 1)
+            assert "idempotency-replayed" not in answer.headers
+
+
+async def test_a_question_holds_neither_a_connection_nor_the_wallet_while_it_is_answered(
+    open_api, clickhouse_url, monkeypatch, scans
+):
+    """The only connection there is serves others meanwhile; the same question is told that it runs."""
+    slow = Statement("SELECT count() AS count, 'so slow' AS mark, sleep(1.5) AS slept", {})
+    monkeypatch.setattr("control_api.analytics.query_service.page_statement", lambda *_: slow)
+    async with open_api(clickhouse_url=clickhouse_url, postgres_connections=1) as api:
+        account = await api.create_account()
+        price = {"action": "api.query", "credits": 2}
+        assert (await api.client.post("/v1/admin/credits/prices", headers=ADMIN, json=price)).status_code == 201
+        body = {"workspace_id": account.workspace_id, "amount": 10, "reason": "test"}
+        await api.client.post("/v1/admin/credits/add", headers=ADMIN, json=body)
+
+        async def ask():
+            return await api.client.post("/v1/query", headers=account.headers | KEY, json=QUESTION)
+
+        first = asyncio.create_task(ask())
+        while not any("so slow" in query for (query,) in await scans.run("SELECT query FROM system.processes")):
+            assert not first.done()
+            await asyncio.sleep(0.01)
+        assert (await api.client.post("/v1/admin/credits/add", headers=ADMIN, json=body)).json()["balance"] == 20
+        problem_of(await ask(), 409, "idempotency_key_in_use")
+        assert not first.done()
+        assert (await first).status_code == 200
+        assert (await ask()).headers["idempotency-replayed"] == "true"
+        assert (await api.client.get("/v1/credits", headers=account.headers)).json()["balance"] == 18
+
+
+@pytest.mark.parametrize("price", [0, 1])
+async def test_who_waits_for_a_hash_holds_no_connection(open_api, monkeypatch, price):
+    """Two codes with passwords, each with a key, while nothing is hashed; a third request has the one connection."""
+    hashing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(_self, passwords):
+        hashing.set()
+        await go_on.wait()
+        return passwords
+
+    monkeypatch.setattr("control_api.qr_codes.password.PasswordMill.hash_many", wait)
+    async with open_api(postgres_connections=1) as api:
+        account = await api.create_account()
+        await api.client.post(
+            "/v1/admin/credits/prices", headers=ADMIN, json={"action": "qr_code.created", "credits": price}
+        )
+        body = {"workspace_id": account.workspace_id, "amount": 10, "reason": "test"}
+        await api.client.post("/v1/admin/credits/add", headers=ADMIN, json=body)
+        making = [asyncio.create_task(post(api, account, {"Idempotency-Key": name})) for name in "ab"]
+        await hashing.wait()
+        assert (await api.client.get("/v1/qr-codes", headers=account.headers)).status_code == 200
+        go_on.set()
+        assert [answer.status_code for answer in await asyncio.gather(*making)] == [201, 201]
 
 
 NUMBERS = itertools.count()

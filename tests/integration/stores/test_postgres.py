@@ -107,3 +107,39 @@ async def test_a_joined_transaction_in_another_one_leaves_its_work_to_the_outer_
             await postgres.after_commit(note)
         assert done == []
     assert done == ["worked"]
+
+
+async def test_a_joined_transaction_takes_its_connection_when_one_is_asked_for(postgres_dsn):
+    postgres = Postgres(postgres_dsn, max_connections=1, command_timeout_s=2)
+    begun = []
+
+    async def begin(connection):
+        begun.append(await connection.fetchval("SELECT pg_current_xact_id()"))
+
+    async with postgres.joined_transaction(first=begin):
+        await asyncio.create_task(other_task_asks(postgres))
+        async with postgres.joined_transaction(), postgres.connection(joins=False):
+            assert begun == []
+        async with postgres.connection() as joined, postgres.connection(joins=False) as same:
+            assert begun == [await joined.fetchval("SELECT pg_current_xact_id()")]
+            assert joined is same
+    await postgres.close()
+
+
+async def other_task_asks(postgres):
+    async with postgres.connection(joins=False) as connection:
+        assert not connection.is_in_transaction()
+
+
+async def test_a_task_that_outlives_the_transaction_has_connections_of_its_own(postgres):
+    over = asyncio.Event()
+
+    async def ask_later():
+        await over.wait()
+        async with postgres.connection() as connection:
+            return connection.is_in_transaction()
+
+    async with postgres.joined_transaction():
+        later = asyncio.create_task(ask_later())
+    over.set()
+    assert not await later
