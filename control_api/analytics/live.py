@@ -5,11 +5,13 @@ the batches that it has seen. Who resumes gets what was missed first, MAX_MISSED
 what arrives meanwhile waits in its queue, and is left out where it was among the missed.
 
 Memory is bounded: a listener whose queue is full, because it reads too slowly, is ended, and may resume; of a poll
-that finds more than MAX_POLLED scans the rest is not shown (`skipped` says so). ClickHouse away: listeners hear
-heartbeats, and the scans once it is back. The poll runs while somebody listens, and ends with `close`.
+that finds more than MAX_POLLED scans of a workspace the rest is not shown (`skipped` says so, there). ClickHouse
+away: listeners hear heartbeats, and the scans once it is back. The poll runs while somebody listens, and ends with
+`close`.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -168,13 +170,15 @@ class LiveScans:
         except (StoreError, Problem) as error:
             get_logger().warning("live_poll_failed", error=str(error))
             return False
-        found = [_scan(row) for row in rows[:MAX_POLLED]]
-        self._seen |= {scan.batch_id: scan.place.received_at for scan in found}
+        found: defaultdict[UUID, list[LiveScan]] = defaultdict(list)
+        for scan in map(_scan, rows):
+            found[scan.workspace_id].append(scan)
+            self._seen[scan.batch_id] = scan.place.received_at
         for listener in self._listeners:
-            for scan in found:
-                if scan.workspace_id == listener.workspace_id:
-                    listener.put(scan)
-            if len(rows) > MAX_POLLED:
+            scans = found[listener.workspace_id]
+            for scan in scans[:MAX_POLLED]:
+                listener.put(scan)
+            if len(scans) > MAX_POLLED:
                 listener.put(Skipped())
         return True
 

@@ -76,7 +76,7 @@ SELECT max(frozen_at) FROM scan_batches WHERE first_scan_at > now() - INTERVAL 4
 
 -- name: list_new_scans
 -- Scans that arrived of late in the workspaces that are listened to, but for those of batches that were seen already.
--- One statement for all listeners: each gets its own workspace's rows only.
+-- One statement for all listeners: each gets its own workspace's rows only, so many at most.
 SELECT workspace_id, batch_id, event_id, received_at, scanned_at, qr_id, project_id, short_code, outcome, is_bot,
        bot_reason, rule_id, variant, country, region, city, language, device_type, os, browser, referer
 FROM qr_scan_events
@@ -85,7 +85,7 @@ WHERE workspace_id IN {workspace_ids:Array(UUID)}
   AND scanned_at >= fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC') - INTERVAL 1 DAY
   AND batch_id NOT IN {seen:Array(UUID)}
 ORDER BY received_at, event_id
-LIMIT {limit:UInt32};
+LIMIT {limit:UInt32} BY workspace_id;
 
 -- name: list_missed_scans
 -- Scans of one workspace that arrived since, after the last that a listener had: the oldest first.

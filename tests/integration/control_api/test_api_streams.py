@@ -4,6 +4,7 @@ import asyncio
 import socket
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
 import httpx
 import orjson
@@ -165,6 +166,26 @@ async def test_new_scans_are_heard_of_by_their_workspace_only(api, client, accou
         assert heard[0][1]["scanned_at"].endswith("Z")
         assert "workspace_id" not in heard[0][1]
         assert (await strange())[1]["event_id"] == str(theirs)
+
+
+async def test_a_crowd_in_one_workspace_takes_nothing_from_another(api, client, account, scans, quick, monkeypatch):
+    """Who has more than is shown is told so, and nobody else is."""
+    monkeypatch.setattr(live_module, "MAX_POLLED", 3)
+    quiet = await api.create_account()
+    async with listening(client, account) as busy, listening(client, quiet) as calm:
+        batch = uuid4()
+        await scans.run(
+            f"""INSERT INTO qr_scan_events
+                (workspace_id, qr_id, batch_id, event_id, scanned_at, received_at, outcome)
+            SELECT if(number < 5, '{account.workspace_id}', '{quiet.workspace_id}')::UUID,
+                   toUUID('{UUID(int=0)}'), toUUID('{batch}'), generateUUIDv4(), now64(3, 'UTC'),
+                   now64(3, 'UTC') + number / 1000, 'redirect'
+            FROM numbers(7)"""
+        )
+        assert [len((await busy())[1]) for _ in range(4)][-1] == 0
+        assert all([(await calm())[1] for _ in range(2)])
+        [later] = await scans.add(quiet, None, datetime.now(UTC))
+        assert (await calm())[1].get("event_id") == str(later)
 
 
 async def test_whoever_comes_back_hears_what_was_missed_once(client, account, code, scans, quick):
