@@ -211,7 +211,7 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
     scans = ScanStore(stores.clickhouse)
     state.live = LiveScans(scans, Slots(settings.max_listeners, settings.max_listeners_each), clock)
     state.code_names = CodeCatalogue(stores.postgres)
-    state.reports = Reports(scans, state.code_names, clock)
+    state.reports = Reports(scans, state.code_names)
     state.platform = Platform(stores.postgres, scans, clock)
     state.analytics = Analytics(ScanRepository(stores.clickhouse))
     state.scan_queries = ScanQueries(scans, Slots(settings.max_exports, settings.max_exports_each))

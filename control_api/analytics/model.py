@@ -13,12 +13,14 @@ UNIQUE_DEFINITION = "One visitor is one address, device and language per UTC day
 
 @dataclass(frozen=True)
 class Period:
-    """The moments from `start` up to, but without, `end`; both in UTC. Buckets are cut in `zone`."""
+    """The moments from `start` up to, but without, `end`; both in UTC. Buckets are cut in `zone`. `reaches_now`: its
+    end is not over yet."""
 
     start: datetime
     end: datetime
     zone: ZoneInfo
     granularity: Granularity
+    reaches_now: bool = False
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def parse_period(
         raise InvalidPeriod("from", f"must be at most {MAX_DAYS} days before `to`")
     if granularity == "hour" and last - first > MAX_BUCKETS * _HOUR:
         raise InvalidPeriod("granularity", f"hours fit periods of at most {MAX_BUCKETS // 24} days")
-    return Period(first, last, zone, granularity)
+    return Period(first, last, zone, granularity, reaches_now=last >= now)
 
 
 def unix_ms(at: datetime) -> int:
@@ -69,10 +69,10 @@ def previous_period(period: Period) -> Period:
     return Period(start, period.start, period.zone, period.granularity)
 
 
-def is_whole_utc_days(period: Period, now: datetime) -> bool:
+def is_whole_utc_days(period: Period) -> bool:
     """Whether counts per UTC day add up to the period's; today counts as whole when the period reaches until now."""
     starts, ends = (at == at.replace(hour=0, minute=0, second=0, microsecond=0) for at in (period.start, period.end))
-    return starts and (ends or period.end >= now)
+    return starts and (ends or period.reaches_now)
 
 
 def hour_phase_s(period: Period) -> int:

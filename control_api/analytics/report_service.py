@@ -21,7 +21,6 @@ from control_api.analytics.question import Statement
 from control_api.analytics.scan_set import ScanSet
 from control_api.analytics.scan_store import ScanStore
 from control_api.analytics.series import fill_series
-from control_api.clock import Clock
 from scanhop.wire.ids import WorkspaceId
 
 TOP_DIMENSIONS = ("country", "city", "device", "os", "browser", "referer_host", "language")
@@ -109,10 +108,9 @@ class UsedDay:
 class Reports:
     """Raises Problem, StoreUnavailable."""
 
-    def __init__(self, store: ScanStore, codes: CodeNames, clock: Clock) -> None:
+    def __init__(self, store: ScanStore, codes: CodeNames) -> None:
         self._store = store
         self._codes = codes
-        self._clock = clock
 
     async def overview(self, scans: ScanSet, period: Period, *, top: int, compare: bool) -> Overview:
         before = previous_period(period) if compare else None
@@ -138,8 +136,7 @@ class Reports:
         return Timeseries(totals, series, splits, previous)
 
     async def breakdown(self, scans: ScanSet, period: Period, dimension: str, limit: int) -> Breakdown:
-        whole = is_whole_utc_days(period, self._clock())
-        if reports.is_rolled_up(scans, dimension, whole_utc_days=whole):
+        if reports.is_rolled_up(scans, dimension, whole_utc_days=is_whole_utc_days(period)):
             statement = reports.rolled_up_statement(scans, dimension, limit)
         else:
             statement = reports.breakdown_statement(scans, dimension, limit)
