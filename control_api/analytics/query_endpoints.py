@@ -2,15 +2,23 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from control_api.analytics.period import InvalidPeriod
 from control_api.analytics.query_schemas import QueryAnswer, QueryBody
-from control_api.analytics.query_service import Place, ScanQueries, encode_place, fingerprint, parse_place
+from control_api.analytics.query_service import (
+    Place,
+    ScanQueries,
+    bad_cursor,
+    encode_place,
+    fingerprint,
+    parse_place,
+)
 from control_api.analytics.question import Question
-from control_api.analytics.scan_store import Format
+from control_api.analytics.scan_store import EXPORT_BOUNDS, Format
 from control_api.analytics.streamed_answer import Chunks, StreamedAnswer, open_stream
 from control_api.credits.charging import Charging, Meter, costs
 from control_api.identity.service import Workspaces
@@ -21,6 +29,7 @@ from control_api.web.problem_catalogue import ProblemKind
 
 router = APIRouter(route_class=GuardedRoute, tags=["analytics"])
 Reader = Annotated[Member, requires("analytics:read")]
+EXPORT_TAKES = timedelta(seconds=2 * EXPORT_BOUNDS["max_execution_time"])
 AnswerFormat = Literal["json", "csv", "ndjson"]
 _MEDIA_TYPES = {"text/csv": "csv", "application/x-ndjson": "ndjson", "application/json": "json", "*/*": "json"}
 _FORMATS: dict[str, tuple[Format, str]] = {
@@ -86,11 +95,12 @@ async def query_scans(  # noqa: PLR0913 - FastAPI hands over each by name
     try:
         question = asked.question(caller.workspace_id, zone, request.app.state.clock(), place)
     except InvalidPeriod as error:
+        if place is not None and error.name in ("from", "to"):
+            raise bad_cursor() from None
         raise invalid_parameter(error.name, str(error)) from None
     if wanted != "json":
         charging: Charging = request.app.state.charging
-        rows = queries.stream(question, _FORMATS[wanted][0])
-        return await _export(_paid_by_row(charging, caller, rows), question, wanted)
+        return await _export(_paid_by_row(charging, caller, queries, question, wanted), question, wanted)
     data, after = await queries.list_page(question, None if place is None else place.after, asked.limit)
     period = question.period
     cursor = None if after is None else encode_place(Place(asked_text, period.start, period.end, after))
@@ -98,16 +108,22 @@ async def query_scans(  # noqa: PLR0913 - FastAPI hands over each by name
 
 
 @asynccontextmanager
-async def _paid_by_row(charging: Charging, caller: Member, rows: Chunks) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Whoever has the price of one row may begin."""
-    async with charging.metered(caller, "export.row", expected=1) as meter, rows as chunks:
-        yield _counted(chunks, meter)
+async def _paid_by_row(
+    charging: Charging, caller: Member, queries: ScanQueries, question: Question, wanted: AnswerFormat
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Whoever has the price of every row may begin."""
+    metered = charging.metered(caller, "export.row", lambda: queries.count_rows(question), EXPORT_TAKES)
+    async with metered as meter, queries.stream(question, _FORMATS[wanted][0]) as chunks:
+        yield _counted(chunks, meter, wanted)
 
 
-async def _counted(chunks: AsyncIterator[bytes], meter: Meter) -> AsyncIterator[bytes]:
-    """A row is a line: no text of a scan has line breaks."""
+async def _counted(chunks: AsyncIterator[bytes], meter: Meter, wanted: AnswerFormat) -> AsyncIterator[bytes]:
+    """A row is a line, whose end is not between quotes: in CSV a text may have lines of its own."""
+    quoted = 0
     async for chunk in chunks:
-        meter.units += chunk.count(b"\n")
+        parts = chunk.split(b'"') if wanted == "csv" else [chunk]
+        meter.units += sum(part.count(b"\n") for part in parts[quoted::2])
+        quoted = (quoted + len(parts) - 1) % 2
         yield chunk
 
 

@@ -46,6 +46,12 @@ class ScanQueries:
         found = await self._store.list_objects(statement.sql, statement.parameters)
         return found[:limit], place_of(question, found[limit - 1]) if len(found) > limit else None
 
+    async def count_rows(self, question: Question) -> int:
+        """How many an export has, its head aside."""
+        statement = export_statement(question, quotes_formulas=False)
+        [(rows,)] = await self._store.list_rows(f"SELECT count() FROM (\n{statement.sql}\n)", statement.parameters)  # noqa: S608 - see question
+        return int(rows)
+
     @asynccontextmanager
     async def stream(self, question: Question, form: Format) -> AsyncIterator[AsyncIterator[bytes]]:
         statement = export_statement(question, quotes_formulas=form == "CSV")

@@ -5,12 +5,15 @@ Names in statements come from the table of fields, values are parameters: nothin
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
+from uuid import UUID
 
 from control_api.analytics.fields import BUCKETS, FIELDS, Kind
 from control_api.analytics.model import Period
-from control_api.analytics.period import hour_phase_s
+from control_api.analytics.period import EARLIEST, LATEST, hour_phase_s
 from control_api.analytics.scan_set import Parameters, ScanSet, where_sql
+from control_api.web.moment import parse_moment
 
 Measure = Literal["count", "visitors"]
 Order = Literal["largest", "keys"]
@@ -75,8 +78,39 @@ def place_of(question: Question, row: dict[str, Any]) -> After:
 
 def is_place(question: Question, after: object) -> bool:
     """Whether `after` may be what `place_of` gave."""
-    wanted = 2 if question.is_rows else len(question.group_by) + (question.order == "largest")
-    return isinstance(after, list) and len(after) == wanted and all(isinstance(v, str | int) for v in after)
+    kinds: list[Kind | None] = [Kind.MOMENT, Kind.ID]
+    if not question.is_rows:
+        first = [Kind.NUMBER] if question.order == "largest" else []
+        kinds = [*first, *map(_kind_of_key, question.group_by)]
+    return isinstance(after, list) and len(after) == len(kinds) and all(map(_is_key, kinds, after))
+
+
+def _kind_of_key(name: str) -> Kind | None:
+    """None: a date."""
+    if name in BUCKETS:
+        return Kind.MOMENT if name == "hour" else None
+    return FIELDS[name].kind
+
+
+def _is_key(kind: Kind | None, value: object) -> bool:
+    """As ClickHouse writes it."""
+    try:
+        match kind, value:
+            case Kind.TEXT, str():
+                return True
+            case Kind.FLAG, bool():
+                return True
+            case Kind.NUMBER, int():
+                return not isinstance(value, bool) and 0 <= value < 2**64
+            case Kind.ID, str():
+                return str(UUID(value)) == value
+            case Kind.MOMENT, str():
+                return EARLIEST <= parse_moment(value) < LATEST
+            case None, str():
+                return EARLIEST.date() <= date.fromisoformat(value) < LATEST.date()
+    except ValueError:
+        pass
+    return False
 
 
 def export_statement(question: Question, *, quotes_formulas: bool) -> Statement:

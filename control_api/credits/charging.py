@@ -20,6 +20,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from functools import wraps
 from typing import Any, TypeVar
@@ -29,7 +30,7 @@ import structlog
 from fastapi import Request
 from starlette.responses import Response
 
-from control_api.credits.ledger import Ledger
+from control_api.credits.ledger import DEFAULT_HOLD, Ledger
 from control_api.credits.model import ACTIONS, EntryKind, Facts, Outcome, Price, Result
 from control_api.credits.prices import PriceList
 from control_api.web.authentication import Member
@@ -81,21 +82,24 @@ class Charging:
             return await handle()
         if cost.effect is Effect.POSTGRES:
             return await self._charge_within(caller, cost, price, handle)
-        async with self.metered(caller, cost.action, expected=1) as meter:
+        async with self.metered(caller, cost.action, _one) as meter:
             answer = await handle()
             meter.units = 0 if _is_free(answer) else 1
         return answer
 
     @asynccontextmanager
-    async def metered(self, caller: Member, action: str, expected: int) -> AsyncIterator[Meter]:
-        """Reserves `expected` units, and settles what the meter says at the end, however that came; nothing counted
-        releases it all. More than was expected is taken as far as there is any."""
+    async def metered(
+        self, caller: Member, action: str, count: Callable[[], Awaitable[int]], hold: timedelta = DEFAULT_HOLD
+    ) -> AsyncIterator[Meter]:
+        """Reserves as many units as `count` expects, one at least, and settles what the meter says at the end,
+        however that came; nothing counted releases it all. More than was expected is taken as far as there is any."""
         meter, price = Meter(), await self._prices.find(action)
-        if price is None or not price.credits or expected < 1:
+        if price is None or not price.credits:
             yield meter
             return
+        expected = max(1, await count())
         wanted = price.credits * expected
-        reserved = await self._ledger.reserve(caller.workspace_id, wanted, _facts(caller, price, expected))
+        reserved = await self._ledger.reserve(caller.workspace_id, wanted, _facts(caller, price, expected), hold)
         _require_paid(reserved, action, wanted)
         reservation_id = reserved.id
         if reservation_id is None:
@@ -187,6 +191,10 @@ def _facts(caller: Member, price: Price, units: int) -> Facts:
     """Where the entry came from is told by the request's id."""
     reference = structlog.contextvars.get_contextvars().get("request_id")
     return Facts(caller.actor, reference, action=price.action, units=units, price_version=price.version)
+
+
+async def _one() -> int:
+    return 1
 
 
 def _is_free(answer: object) -> bool:

@@ -77,6 +77,25 @@ async def test_an_export_costs_for_each_row(api, account, code, scans, form):
     assert await holdings(api, account) == (4, 0)
 
 
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+async def test_a_row_is_a_row_however_many_lines_its_texts_have(api, account, scans, form):
+    await scans.add(account, None, AT, AT, referer='two\nlines, "quoted"\n', city='"')
+    await set_up(api, account, 10, export__row=2)
+    assert (await query(api, account, {"format": form}, select=["rows"])).status_code == 200
+    assert await holdings(api, account) == (6, 0)
+
+
+async def test_an_export_that_cannot_be_paid_whole_does_not_begin(api, account, scans):
+    await scans.add(account, None, AT, AT, country="DE")
+    await scans.add(account, None, AT, country="FR")
+    await set_up(api, account, 5, export__row=2)
+    refused = problem_of(await query(api, account, {"format": "csv"}, select=["rows"]), 402, "insufficient_credits")
+    assert (refused["price"], refused["available"]) == (6, 5)
+    groups = await query(api, account, {"format": "csv"}, select=["count"], group_by=["country"])
+    assert len(groups.text.splitlines()) == 3
+    assert await holdings(api, account) == (1, 0)
+
+
 async def test_an_export_without_rows_costs_nothing_and_one_without_credits_does_not_begin(api, account):
     await set_up(api, account, 1, export__row=1)
     assert (await query(api, account, {"format": "csv"}, select=["rows"])).status_code == 200

@@ -1,5 +1,6 @@
 """POST /v1/query: which scans are answered, grouped how, in which pages, to whom."""
 
+import base64
 import csv
 import io
 import itertools
@@ -12,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from control_api.analytics.fields import FIELDS
+from control_api.analytics.query_schemas import QueryBody
+from control_api.analytics.query_service import fingerprint
 from tests.integration.control_api.api_client import ADMIN, bad_names, problem_of
 
 NOVEMBER = {"from": "2026-11-01", "to": "2026-12-01"}
@@ -217,6 +220,36 @@ async def test_a_cursor_belongs_to_its_question(api, account, code, scans):
     problem_of(other, 400, "bad_cursor")
     for wrong in ("", "nonsense", cursor[:-5], "WzFd", "bnVsbA=="):
         problem_of(await ask(api, account, "rows", limit=1, cursor=wrong), 400, "bad_cursor")
+
+
+PLACES = [
+    *(None, True, -1, 1, 2**64 - 1, 1.5, "", "x", "a\0b", "DE", [], {}),
+    *("2026-13-01", "0001-01-01", "2026-11-10", "2199-12-31", "9999-12-31T00:00:00Z", "2199-12-31T00:00:00.000Z", AT),
+    *(str(UUID(int=5)), "{00000000-0000-0000-0000-000000000005}"),
+]
+ASKED_WITH_PLACES = [
+    {"select": ["rows"]},
+    {"group_by": ["country"]},
+    {"group_by": ["day", "is_bot"]},
+    {"group_by": ["hour"]},
+    {"group_by": ["qr_id", "route_version"], "order": "keys"},
+]
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    asked=st.sampled_from(ASKED_WITH_PLACES),
+    after=st.one_of(st.sampled_from(PLACES), st.lists(st.sampled_from(PLACES), max_size=3)),
+    start=st.sampled_from([*["2026-11-01T00:00:00+00:00"] * 9, "0001-01-01T00:00:00+00:00", "2026-11-01", 5]),
+)
+async def test_a_cursor_that_was_made_up_is_refused(api, account, asked, after, start):
+    """Or it is a place in that order, which is answered."""
+    body = QueryBody.model_validate({"select": ["count"]} | NOVEMBER | asked)
+    place = [fingerprint(body.asked()), start, "2026-12-01T00:00:00+00:00", after]
+    cursor = base64.urlsafe_b64encode(orjson.dumps(place)).decode()
+    answer = await ask(api, account, *body.select, cursor=cursor, **{k: v for k, v in asked.items() if k != "select"})
+    if answer.status_code != 200:
+        problem_of(answer, 400, "bad_cursor")
 
 
 async def test_the_scans_of_other_tenants_are_out_of_reach(api, account, code, scans):
