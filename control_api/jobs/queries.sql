@@ -8,15 +8,22 @@ SET runs = scheduled_jobs.runs + 1, last_started_at = $2, last_outcome = 'runnin
 -- name: record_success
 -- A run ended well, with what it says of itself.
 UPDATE scheduled_jobs
-SET last_ended_at = $2, last_outcome = 'succeeded', last_error = NULL, last_result = $3, failures_in_row = 0
+SET last_ended_at = $2, last_outcome = 'succeeded', last_error = NULL, last_result = $3, failures_in_row = 0,
+    tries = 0
 WHERE name = $1;
 
 -- name: record_failure
--- A run ended otherwise.
+-- A run ended otherwise; $4: it counts as a try.
 UPDATE scheduled_jobs
 SET last_ended_at = $2, last_outcome = 'failed', last_error = $3, failures = failures + 1,
-    failures_in_row = failures_in_row + 1
-WHERE name = $1;
+    failures_in_row = failures_in_row + 1, tries = tries + $4::boolean::integer
+WHERE name = $1
+RETURNING tries;
+
+-- name: record_death
+-- There are no tries left: what died before of this name makes room.
+WITH replaced AS (DELETE FROM pgqueuer WHERE entrypoint = $1 AND status = 'failed')
+UPDATE scheduled_jobs SET tries = 0 WHERE name = $1;
 
 -- name: list_scheduled
 -- Every schedule of the workers, with how its job went.

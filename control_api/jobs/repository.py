@@ -30,8 +30,16 @@ class JobRepository:
     async def record_success(self, connection: Connection, name: str, now: datetime, result: dict[str, Any]) -> None:
         await connection.execute(self._sql["record_success"], name, now, result)
 
-    async def record_failure(self, connection: Connection, name: str, now: datetime, error: str) -> None:
-        await connection.execute(self._sql["record_failure"], name, now, error[:MAX_ERROR])
+    async def record_failure(
+        self, connection: Connection, name: str, now: datetime, error: str, *, is_try: bool
+    ) -> int:
+        """How many tries there were since it last did well or died."""
+        said = (name, now, error[:MAX_ERROR], is_try)
+        tries: int = await connection.fetchval(self._sql["record_failure"], *said) or 0
+        return tries
+
+    async def record_death(self, connection: Connection, name: str) -> None:
+        await connection.execute(self._sql["record_death"], name)
 
     async def list_scheduled(self, connection: Connection) -> list[ScheduledJob]:
         return [ScheduledJob(**row) for row in await connection.fetch(self._sql["list_scheduled"])]

@@ -2,8 +2,9 @@
 
 The clock enqueues a job under its name, at most one; whichever worker gets it runs it. A worker that starts enqueues
 all of them: what was missed while there was none is caught up at once. A job must bear being run twice, also at the
-same time. When a store is away it is tried again, with growing pauses, for as long as it takes; after any other
-failure TRIES times, then it is kept as dead until it is replayed, and the next turn of the clock tries anew.
+same time. When a store is away it is tried again, with growing pauses, for as long as it takes, and that is no try;
+after any other failure it is tried TRIES times in all, then kept as dead until it is replayed. The next turn of the
+clock tries anew; should that die, too, it takes the place of the dead one, which would do the same.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -68,31 +69,36 @@ class ClockJobs:
 
     async def run(self, job: Job) -> None:
         """Raises RetryRequested, or what `work` raised for the last time."""
+        name = job.entrypoint
         try:
-            await self.run_now(job.entrypoint)
+            async with self._postgres.connection() as connection:
+                await self._repository.record_start(connection, name, self._clock())
+            await self._work(name)
         except StoreUnavailable as error:
+            await self._record_failure(name, error, is_try=False)
             raise RetryRequested(_pause(job.attempts), str(error)) from error
         except Exception as error:
-            if job.attempts + 1 < TRIES:
+            if not await self._record_failure(name, error, is_try=True):
                 raise RetryRequested(_pause(job.attempts), str(error)) from error
             raise
 
-    async def run_now(self, name: str) -> None:
-        """Once, recorded."""
-        async with self._postgres.connection() as connection:
-            await self._repository.record_start(connection, name, self._clock())
-        try:
-            result = dict(await self._jobs[name].work())
-        except Exception as error:
-            _log.warning("job_failed", job=name, error=str(error) or type(error).__name__)
-            with suppress(StoreError):
-                async with self._postgres.connection() as connection:
-                    told = f"{type(error).__name__}: {error}"
-                    await self._repository.record_failure(connection, name, self._clock(), told)
-            raise
+    async def _work(self, name: str) -> None:
+        result = dict(await self._jobs[name].work())
         async with self._postgres.connection() as connection:
             await self._repository.record_success(connection, name, self._clock(), result)
         _log.info("job_done", job=name, **result)
+
+    async def _record_failure(self, name: str, error: Exception, *, is_try: bool) -> bool:
+        """Whether it was the last try."""
+        _log.warning("job_failed", job=name, error=str(error) or type(error).__name__)
+        told = f"{type(error).__name__}: {error}"
+        with suppress(StoreError):
+            async with self._postgres.transaction() as connection:
+                tries = await self._repository.record_failure(connection, name, self._clock(), told, is_try=is_try)
+                if is_try and tries >= TRIES:
+                    await self._repository.record_death(connection, name)
+                    return True
+        return False
 
 
 def _pause(attempts: int) -> timedelta:

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from control_api.credits.proof import TIMEOUT_S as PROOF_TIMEOUT_S
 from control_api.credits.proof import LedgerProof
 from scanhop.client_facts.geo import BrokenDatabase, describe_database
 from scanhop.settings import Settings
@@ -21,7 +22,6 @@ from scanhop.stores.redis import open_redis, redis_errors
 
 OLDEST_REDIS = (6, 0)
 PROBE_TIMEOUT_S = 5.0
-PROOF_TIMEOUT_S = 3600.0
 MOST_TOLD = 20
 
 Check = Callable[[Settings], str | Awaitable[str]]
@@ -118,7 +118,7 @@ async def _schema(settings: Settings) -> str:
 
 async def _ledger(settings: Settings) -> str:
     dsn = _needed(settings.postgres_dsn, "POSTGRES_DSN")
-    postgres = Postgres(dsn, max_connections=1, command_timeout_s=PROOF_TIMEOUT_S)
+    postgres = Postgres(dsn, max_connections=1, command_timeout_s=PROBE_TIMEOUT_S)
     try:
         report = await LedgerProof(postgres).examine()
     finally:

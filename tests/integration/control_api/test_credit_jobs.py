@@ -232,7 +232,7 @@ async def jobs_of(api):
 async def test_a_job_that_fails_for_good_is_listed_and_can_be_replayed(
     api, postgres, postgres_dsn, clock, monkeypatch
 ):
-    monkeypatch.setattr("control_api.jobs.schedule.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("control_api.jobs.schedule.LONGEST_PAUSE_S", 0.01)
     broken = [True]
 
     async def fragile():
@@ -272,6 +272,76 @@ async def test_a_job_that_fails_for_good_is_listed_and_can_be_replayed(
         await until(is_well)
         assert (await jobs_of(api))["dead"] == []
     problem_of(await api.client.post("/v1/admin/jobs/999999/replay", headers=ADMIN), 404, "not_found")
+
+
+async def test_an_outage_is_no_try(api, postgres, postgres_dsn, clock, monkeypatch):
+    monkeypatch.setattr("control_api.jobs.schedule.LONGEST_PAUSE_S", 0.001)
+    away, broken = StoreUnavailable("clickhouse: away"), ValueError("broken")
+    trouble = [*[away] * 6, broken, *[away] * 6, *[broken] * 3]
+
+    async def unlucky():
+        if trouble:
+            raise trouble.pop(0)
+        return {}
+
+    jobs = ClockJobs(postgres, JobRepository(), clock, [ClockJob("unlucky", "0 0 1 1 *", unlucky)])
+    async with worker_of(postgres_dsn, jobs):
+
+        async def has_ended():
+            found = await jobs_of(api)
+            return found["dead"] or [each for each in found["scheduled"] if each["last_outcome"] == "succeeded"]
+
+        await until(has_ended)
+    found = await jobs_of(api)
+    assert (found["dead"], trouble) == ([], [])
+    [told] = [each for each in found["scheduled"] if each["name"] == "unlucky"]
+    assert (told["runs"], told["failures"], told["failures_in_row"]) == (17, 16, 0)
+
+
+async def test_a_job_that_dies_again_and_again_is_listed_once(api, postgres, postgres_dsn, clock, monkeypatch):
+    monkeypatch.setattr("control_api.jobs.schedule.LONGEST_PAUSE_S", 0.001)
+
+    async def broken():
+        raise ValueError("broken")
+
+    seen = set()
+    for _ in range(3):
+        jobs = ClockJobs(postgres, JobRepository(), clock, [ClockJob("broken", "0 0 1 1 *", broken)])
+        async with worker_of(postgres_dsn, jobs):
+
+            async def has_died():
+                return {each["id"] for each in (await jobs_of(api))["dead"]} - seen
+
+            await until(has_died)
+            [dead] = (await jobs_of(api))["dead"]
+            seen.add(dead["id"])
+    [told] = [each for each in (await jobs_of(api))["scheduled"] if each["name"] == "broken"]
+    assert told["failures"] == 15
+
+
+async def test_books_that_disagree_are_a_dead_job_that_names_the_first_entry(
+    api, account, postgres, postgres_dsn, clock, monkeypatch
+):
+    monkeypatch.setattr("control_api.jobs.schedule.LONGEST_PAUSE_S", 0.001)
+    for amount in (5, 6, 7):
+        await add(api, account, amount)
+    entry = (await history(api, account))["data"][1]
+    connection = await asyncpg.connect(postgres_dsn)
+    await connection.execute("SET session_replication_role = replica")
+    await connection.execute("UPDATE credit_entries SET balance_after = balance_after + 1 WHERE seq > 1")
+    await connection.close()
+    jobs = [ClockJob(*job) for job in list_credit_jobs(postgres, None, clock) if job[0] == "prove_ledger"]
+    async with worker_of(postgres_dsn, ClockJobs(postgres, JobRepository(), clock, jobs)):
+
+        async def is_dead():
+            return (await jobs_of(api))["dead"]
+
+        await until(is_dead)
+    found = await jobs_of(api)
+    told = f"wallet {account.workspace_id}: entry 2 ({entry['id']}) says that 12 were left, the replay says 11"
+    assert [(each["name"], each["error"]) for each in found["dead"]] == [("prove_ledger", told)]
+    [proof] = [each for each in found["scheduled"] if each["name"] == "prove_ledger"]
+    assert (proof["last_outcome"], proof["last_error"]) == ("failed", f"BooksDisagree: {told}")
 
 
 async def test_two_workers_that_start_at_once_run_a_job_once_in_effect(api, account, postgres, postgres_dsn, clock):

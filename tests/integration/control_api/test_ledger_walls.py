@@ -220,3 +220,17 @@ async def test_the_doctor_finds_a_planted_disagreement_and_names_the_first_entry
     sick = (await examine(settings, ledger=True))[-1]
     assert not sick.is_well
     assert str(broken) in sick.detail
+
+
+async def test_the_proof_takes_the_time_it_needs(ledger, postgres_dsn):
+    """More than a request has: the session's time-outs are over while somebody locks the entries."""
+    await credit(ledger, uuid4(), 5)
+    hasty = Postgres(f"{postgres_dsn}?statement_timeout=1000", max_connections=1, command_timeout_s=1)
+    blocker = await asyncpg.connect(postgres_dsn)
+    async with blocker.transaction():
+        await blocker.execute("LOCK TABLE credit_entries IN ACCESS EXCLUSIVE MODE")
+        proof = asyncio.create_task(LedgerProof(hasty).run())
+        await asyncio.sleep(1.3)
+    assert await proof == {"wallets": 1, "entries": 1}
+    await blocker.close()
+    await hasty.close()

@@ -1,0 +1,12 @@
+"""The tries of a job, outages apart."""
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE scheduled_jobs ADD COLUMN tries integer NOT NULL DEFAULT 0")
