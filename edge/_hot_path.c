@@ -1,8 +1,9 @@
 /* The hot path, compiled: the same as edge/plain_hot_path.py, which says what each part does, and which a test holds
- * it to. Optional: where it cannot be built the worker runs the Python version.
+ * it to. Optional: where it cannot be built the worker runs the Python version. Of one phase: interpreters beside the
+ * first may refuse it, and then run the Python version too; a Python without the GIL takes it back.
  *
- * A request is looked up by its bytes where they lie: nothing is cut out, copied or hashed twice. Every reference that
- * is kept across a call into Python is owned. */
+ * A request is looked up by its bytes where they lie: nothing is cut out, copied or hashed twice. Every reference
+ * that is kept across a call into Python is owned. */
 
 #define _GNU_SOURCE /* memmem */
 #define PY_SSIZE_T_CLEAN
@@ -809,7 +810,8 @@ PyMODINIT_FUNC PyInit__hot_path(void)
 {
     PyObject *module = intern_names() < 0 ? NULL : PyModule_Create(&definition);
     if (module == NULL || PyModule_AddType(module, &MemoryType) < 0 || PyModule_AddType(module, &HotPathType) < 0
-        || PyModule_AddType(module, &HotConnectionType) < 0)
+        || PyModule_AddType(module, &HotConnectionType) < 0
+        || PyModule_AddIntConstant(module, "SOURCE_CRC", SOURCE_CRC) < 0) /* see hot_path.py */
         Py_CLEAR(module);
     return module;
 }

@@ -322,3 +322,22 @@ def test_nothing_is_kept_of_scans_that_were_answered():
 def test_the_compiled_version_is_what_runs():
     assert hot_path.IS_COMPILED
     assert hot_path.HotConnection is compiled.HotConnection
+
+
+def test_a_compiled_version_of_another_source_does_not_run(monkeypatch):
+    monkeypatch.setattr(compiled, "SOURCE_CRC", compiled.SOURCE_CRC ^ 1)
+    with pytest.warns(RuntimeWarning, match="make install"):
+        assert not hot_path.has_compiled()
+    monkeypatch.delattr(compiled, "SOURCE_CRC")
+    with pytest.warns(RuntimeWarning, match="make install"):
+        assert not hot_path.has_compiled()
+
+
+def test_where_nothing_was_built_the_python_version_runs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "edge._hot_path", None)
+    assert not hot_path.has_compiled()
+
+
+def test_where_the_source_is_not_installed_what_was_built_runs(monkeypatch, tmp_path):
+    monkeypatch.setattr(hot_path, "SOURCE", tmp_path / "_hot_path.c")
+    assert hot_path.has_compiled()
