@@ -78,7 +78,8 @@ class Outbox:
     """Answers, in the order of the requests: they leave once their scans are in the spool.
 
     Handing scans over to the spool costs the same for one as for many. So while each look at the sockets brings more
-    requests, the answers wait for the next look, until ENOUGH wait; nobody waits for a request that does not come.
+    requests, the answers wait for the next look, until ENOUGH wait, or as many as there are connections; nobody waits
+    for a request that does not come.
     """
 
     def __init__(
@@ -87,8 +88,10 @@ class Outbox:
         loop: asyncio.AbstractEventLoop,
         reader: HeadReader,
         custom_hosts: dict[bytes, Domain],
+        count_open: Callable[[], int],
     ) -> None:
         self._recorder = recorder
+        self._count_open = count_open
         self._call_soon = loop.call_soon
         lines = Memory(MAX_HOT_LINES)
         self.hot = HotPath(lines, reader.blocks, custom_hosts, self._look_soon)
@@ -117,7 +120,7 @@ class Outbox:
     def _look(self) -> None:
         """Called behind each look at the sockets."""
         waiting = len(self.hot.items)
-        if self._seen < waiting < ENOUGH:
+        if self._seen < waiting < min(ENOUGH, self._count_open()):
             self._seen = waiting
             self._call_soon(self._look)
         else:
@@ -154,7 +157,7 @@ class Connections:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.reader = HeadReader()
-        self.outbox = Outbox(recorder, self.loop, self.reader, domains.custom)
+        self.outbox = Outbox(recorder, self.loop, self.reader, domains.custom, lambda: len(self.open))
         self.hot = self.outbox.hot
         self._lines: BoundedMap[bytes, tuple[RequestLine, ScannedCode]] = BoundedMap(MAX_HOT_LINES)
         self.lines = self._lines.entries
