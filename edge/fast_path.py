@@ -13,7 +13,7 @@ Invariants:
   come, IDLE_S between two, MAX_CONNECTIONS of a worker.
 - Deadlines are looked at once a second by the sweeper of the Connections: no timer per request.
 
-When the spool refuses, the answer goes out all the same. When a look-up fails, the answer is 503.
+When the spool refuses, or recording fails, the answer goes out all the same. When a look-up fails, the answer is 503.
 """
 
 import asyncio
@@ -130,11 +130,13 @@ class Outbox:
     def _leave(self) -> None:
         items = self.hot.take_items()
         closing, self._closing = self._closing, []
-        self.ready_scans += self._recorder.record_ready(items)
-        self._recorder.flush()
-        write_answers(items)
-        for close in closing:
-            close()
+        try:
+            self.ready_scans += self._recorder.record_ready(items)
+            self._recorder.flush()
+        finally:
+            write_answers(items)
+            for close in closing:
+                close()
 
 
 class Connections:

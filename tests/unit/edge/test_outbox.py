@@ -98,6 +98,20 @@ async def test_answers_in_a_hurry_leave_before_what_is_called_soon(spool, new_ph
     assert phone.answers == [(b"302", 1), (b"of the application", 1)]
 
 
+async def test_answers_leave_also_where_a_scan_cannot_be_recorded(spool, new_phone):
+    """A fault of ours, which is told: it takes nobody's answer along."""
+    loop, told = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    outbox, phones, closed = new_outbox(Recorder(spool)), [new_phone() for _ in range(2)], []
+    for phone, peer in zip(phones, ("no bytes", ready_peer(b"")), strict=True):
+        outbox.send((phone, READY, peer, b"", b"2"))
+    outbox.then(lambda: closed.append(True))
+    await looks(2)
+    assert [[answer for answer, _ in phone.answers] for phone in phones] == [[b"302"], [b"302"]]
+    assert closed == [True]
+    assert [type(error) for error in told] == [TypeError]
+
+
 async def test_a_connection_is_closed_when_its_last_answer_was_written(spool, new_phone):
     outbox, phone = new_outbox(Recorder(spool)), new_phone()
     answers_when_closed: list[int] = []
