@@ -36,7 +36,7 @@ class CodeMoves:
         """All that are in it, deleted ones too; how many. Lock the projects first."""
         moved, routes = 0, list[Route]()
         reason = "its project was deleted"
-        while found := await self._repository.list_of_project(connection, caller.workspace_id, project_id, BATCH):
+        while found := await self._repository.lock_of_project(connection, caller.workspace_id, project_id, BATCH):
             edits = [
                 Edit(qr_id, _way_out(status, to, archive), reason=reason, of_deleted=True) for qr_id, status in found
             ]

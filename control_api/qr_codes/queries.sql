@@ -87,9 +87,9 @@ FOR UPDATE;
 -- Those of $2 that there are; none is deleted before the end of the transaction. Before any code is locked.
 SELECT id FROM projects WHERE workspace_id = $1 AND id = ANY ($2) ORDER BY id FOR SHARE;
 
--- name: list_of_project
--- Some codes of a project, deleted ones too.
-SELECT id, status FROM qr_codes WHERE workspace_id = $1 AND project_id = $2 ORDER BY id LIMIT $3;
+-- name: lock_of_project
+-- Some codes of a project, deleted ones too, held until the end of the transaction.
+SELECT id, status FROM qr_codes WHERE workspace_id = $1 AND project_id = $2 ORDER BY id LIMIT $3 FOR UPDATE;
 
 -- name: list_short_hosts
 -- Which of the hosts are custom domains, of whatever workspace.

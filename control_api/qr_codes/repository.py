@@ -140,11 +140,11 @@ class QrCodeRepository:
         rows = await connection.fetch(self._sql["hold_projects"], workspace_id, asked_for)
         return frozenset(row["id"] for row in rows)
 
-    async def list_of_project(
+    async def lock_of_project(
         self, connection: Connection, workspace_id: WorkspaceId, project_id: UUID, limit: int
     ) -> list[tuple[UUID, str]]:
-        """Some codes with their states, deleted ones too."""
-        rows = await connection.fetch(self._sql["list_of_project"], workspace_id, project_id, limit)
+        """Some codes with their states, deleted ones too; they keep them until the transaction ends."""
+        rows = await connection.fetch(self._sql["lock_of_project"], workspace_id, project_id, limit)
         return [(row["id"], row["status"]) for row in rows]
 
     async def list_short_hosts(self, connection: Connection, hosts: Collection[str]) -> frozenset[str]:

@@ -11,6 +11,8 @@ from scanhop.wire.ids import DEFAULT_DOMAIN_ID
 from scanhop.wire.route import decode_route
 from tests.integration.control_api.api_client import TARGET, bad_names, problem_of
 
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
 
 @pytest.fixture
 async def database(postgres_dsn):
@@ -143,6 +145,29 @@ async def test_ways_out_that_exclude_each_other_are_refused(api, account):
     for query in (f"?codes=archive&move_to={project['id']}", f"?move_to={project['id']}"):
         assert bad_names(await delete(api, account, project, query)) == {"move_to"}
     assert bad_names(await delete(api, account, project, "?codes=burn")) == {"codes"}
+
+
+@pytest.mark.parametrize(
+    ("change", "stays"),
+    [("project_id = '{other}'", ("active", True)), ("status = 'deleted'", ("deleted", False))],
+    ids=["moved", "deleted"],
+)
+async def test_a_code_that_changes_while_its_project_is_deleted_stays_as_it_was_changed(
+    api, account, database, postgres_dsn, change, stays
+):
+    """Somebody else was quicker to lock the code: the deletion waits for them."""
+    project, other = await create(api, account), await create(api, account, name="Other")
+    code = await api.create_code(account, project_id=project["id"])
+    rival = await asyncpg.connect(postgres_dsn)
+    async with rival.transaction():
+        await rival.execute(f"UPDATE qr_codes SET {change.format(other=other['id'])} WHERE id = $1", code["id"])
+        deletion = asyncio.create_task(delete(api, account, project, "?codes=archive"))
+        while not await database.fetchval(WAITING):
+            await asyncio.sleep(0.01)
+    await rival.close()
+    assert (await deletion).status_code == 204
+    row = await database.fetchrow("SELECT status, project_id IS NOT NULL FROM qr_codes WHERE id = $1", code["id"])
+    assert tuple(row) == stays
 
 
 async def test_a_project_that_is_deleted_while_codes_are_put_into_it_leaves_no_code_behind(api, account, database):
