@@ -2,8 +2,8 @@
 their way to Redis.
 
 Within the caller's transaction: the rows, their history, an audit row each and the job that publishes them, in as
-many statements for many as for one. After the commit the routes go to Redis in one round trip; should that fail, the
-change stands and the job is what publishes it.
+many statements for many as for one. After the commit the routes go to Redis, ROUTES_AT_ONCE in a round trip; should
+that fail, the change stands and the job is what publishes it.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from scanhop.telemetry.logs import get_logger
 from scanhop.wire.route import Route
 
 PUBLISH_TIMEOUT_S = 1.0
+ROUTES_AT_ONCE = 1000  # some 3 ms, for which Redis answers nobody else
 _ROW = (
     *(
         "id",
@@ -107,6 +108,7 @@ class VersionWriter:
     async def _publish_now(self, routes: Sequence[Route]) -> None:
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
-                await self._cache.put_many_if_newer(routes)
+                for at in range(0, len(routes), ROUTES_AT_ONCE):
+                    await self._cache.put_many_if_newer(routes[at : at + ROUTES_AT_ONCE])
         except (StoreError, TimeoutError) as error:
             get_logger().warning("publication_left_to_the_job", codes=len(routes), error=str(error))

@@ -162,7 +162,7 @@ async def test_a_code_that_changes_while_its_project_is_deleted_stays_as_it_was_
     async with rival.transaction():
         await rival.execute(f"UPDATE qr_codes SET {change.format(other=other['id'])} WHERE id = $1", code["id"])
         deletion = asyncio.create_task(delete(api, account, project, "?codes=archive"))
-        while not await database.fetchval(WAITING):
+        while not await database.fetchval(WAITING):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await rival.close()
     assert (await deletion).status_code == 204

@@ -8,20 +8,26 @@ import pytest
 from pgqueuer.domain.models import Job
 from structlog.testing import capture_logs
 
+from control_api.audit.trail import AuditTrail
 from control_api.qr_codes.publication import (
     PUBLISH_ROUTE,
     enqueue_publication,
     parse_publication,
     publish_route,
 )
+from control_api.qr_codes.repository import QrCodeRepository
+from control_api.qr_codes.versions import VersionWriter
 from scanhop.stores.postgres import Postgres
 from scanhop.stores.redis import open_redis
 from scanhop.stores.routes import RouteCache, RouteTable
 from scanhop.wire.ids import DEFAULT_DOMAIN_ID
 from scanhop.wire.route import Status, decode_route
 from tests.integration.control_api.api_client import TARGET, problem_of
+from tests.routes import new_route
 
 PATIENCE_S = 8  # of a client of the API
+
+CALLS = "cmdstat_evalsha"
 
 
 @pytest.fixture
@@ -136,3 +142,17 @@ async def test_a_redis_that_hangs_delays_no_answer_until_its_client_gives_up(ope
 
 async def test_publishing_a_code_that_is_gone_does_nothing(postgres, cache):
     assert await publish_route(RouteTable(postgres), cache, UUID(int=1)) is False
+
+
+async def test_a_great_many_routes_do_not_hold_up_redis_in_one_go(postgres, redis_url):
+    """As when a project of many codes is deleted: Redis answers edges between two parts."""
+    redis = open_redis(redis_url, timeout_s=5)
+    cache = RouteCache(redis)
+    routes = [new_route(code=f"many-{number}") for number in range(2500)]
+    await cache.put_if_newer(new_route(code="first"))  # the script is known from now on
+    before = (await redis.info("commandstats"))[CALLS]["calls"]
+    await VersionWriter(postgres, QrCodeRepository(), cache, AuditTrail()).publish(routes)
+    assert (await redis.info("commandstats"))[CALLS]["calls"] - before == 3
+    held = await cache.list_routes([(route.domain_id, route.code) for route in routes])
+    assert None not in held.routes
+    await redis.aclose()
