@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator
 
+from control_api.qr_codes.code_fields import Reason
 from control_api.qr_codes.model import Edit, NewQrCode, QrCode
-from control_api.qr_codes.schemas import ChangedFields, QrCodeAnswer, QrCodeChange, QrCodeWanted
+from control_api.qr_codes.schemas import ChangedFields, QrCodeAnswer, QrCodeWanted
 from control_api.web.problem import InvalidParameter, Problem, invalid_parameters_of
 from control_api.web.problem_catalogue import ProblemKind
 from control_api.web.versions import etag
 
 MAX_ITEMS = 1000
+AS_IT_IS = WrapValidator(lambda raw, _: raw)  # described as its model, which reads it later
 
 Outcome = QrCode | Problem
 Parsed = TypeVar("Parsed")
@@ -25,7 +27,7 @@ class QrCodeItem(ChangedFields):
     version: Annotated[
         int | None, Field(ge=1, description="Change it only if its version is still this one, as If-Match does")
     ] = None
-    reason: Annotated[str | None, Field(max_length=200, description="Why; kept in the history")] = None
+    reason: Reason | None = None
 
     def to_edit(self) -> Edit:
         return Edit(self.id, self.to_model(), None if self.version is None else etag(self.version), self.reason)
@@ -36,14 +38,7 @@ class QrCodesWanted(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    items: Annotated[
-        list[Any],
-        Field(
-            min_length=1,
-            max_length=MAX_ITEMS,
-            json_schema_extra={"items": {"$ref": f"#/components/schemas/{QrCodeWanted.__name__}"}},
-        ),
-    ]
+    items: Annotated[list[Annotated[QrCodeWanted, AS_IT_IS]], Field(min_length=1, max_length=MAX_ITEMS)]
 
     def to_models(self) -> list[NewQrCode | Problem]:
         return [_parse(item, lambda raw: QrCodeWanted.model_validate(raw).to_model()) for item in self.items]
@@ -54,14 +49,7 @@ class QrCodeChanges(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    items: Annotated[
-        list[Any],
-        Field(
-            min_length=1,
-            max_length=MAX_ITEMS,
-            json_schema_extra={"items": {"$ref": f"#/components/schemas/{QrCodeChange.__name__}"}},
-        ),
-    ]
+    items: Annotated[list[Annotated[QrCodeItem, AS_IT_IS]], Field(min_length=1, max_length=MAX_ITEMS)]
 
     def to_models(self) -> list[Edit | Problem]:
         """A code can be changed once in a call."""

@@ -129,6 +129,31 @@ async def test_changes_are_each_made_or_refused(api, account, cached):
     assert (route.version, route.target_url) == (2, "https://example.org/")
 
 
+async def test_a_reason_that_cannot_be_kept_is_its_item_s_own(api, account, code):
+    other = await api.create_code(account)
+    body = await change(
+        api,
+        account,
+        [{"id": code["id"], "name": "A", "reason": "a\0b"}, {"id": other["id"], "name": "B", "reason": " spring "}],
+    )
+    assert results(body) == [(422, "invalid_parameters"), (200, None)]
+    [listed] = (await api.client.get(f"/v1/qr-codes/{other['id']}/history?limit=1", headers=account.headers)).json()[
+        "data"
+    ]
+    assert listed["reason"] == "spring"
+
+
+async def test_the_document_says_what_an_item_holds(api):
+    schemas = (await api.client.get("/openapi.json")).json()["components"]["schemas"]
+    made, changed = (
+        schemas[each]["properties"]["items"]["items"]["$ref"].rpartition("/")[2]
+        for each in ("QrCodesWanted", "QrCodeChanges")
+    )
+    assert made == "QrCodeWanted"
+    assert {"id", "version", "reason", "name"} <= schemas[changed]["properties"].keys()
+    assert schemas[changed]["required"] == ["id"]
+
+
 async def test_a_thousand_codes_cost_as_many_statements_as_one(api, account, database, cached):
     items = [item(name=f"Code {number}", tags=["t"]) for number in range(1000)]
     await api.client.get("/v1/tags", headers=account.headers)  # what notes the use of the key
