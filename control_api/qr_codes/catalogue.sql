@@ -8,7 +8,7 @@ WHERE workspace_id = $1 AND id = ANY ($2::uuid[]);
 -- The codes with a tag, deleted ones too: their scans are still there.
 SELECT id
 FROM qr_codes
-WHERE workspace_id = $1 AND $2 = ANY (tags)
+WHERE workspace_id = $1 AND tags @> ARRAY[$2::text]
 LIMIT $3;
 
 -- name: count_created_by_day

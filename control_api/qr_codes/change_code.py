@@ -13,7 +13,7 @@ from uuid import UUID
 
 from control_api.clock import Clock
 from control_api.qr_codes.create_code import DomainDirectory
-from control_api.qr_codes.model import ACTIVE, ARCHIVED, BANNED, DELETED, Author, Change, Edit, QrCode
+from control_api.qr_codes.model import ACTIVE, ARCHIVED, BANNED, DELETED, Author, Change, Edit, QrCode, is_same
 from control_api.qr_codes.password import PasswordMill
 from control_api.qr_codes.repository import QrCodeRepository
 from control_api.qr_codes.target_policy import TargetPolicy, targets_in
@@ -185,5 +185,5 @@ def _draft(code: QrCode, edit: Edit, now: datetime) -> Draft:
 
 def _audited(code: QrCode, change: Change) -> Mapping[str, Any]:
     """Of a password only that it was set or removed."""
-    new = {name: value for name, value in change.fields.items() if value != getattr(code, name)}
+    new = {name: value for name, value in change.fields.items() if not is_same(value, getattr(code, name))}
     return new | ({"has_password": change.gives_password} if change.sets_password else {})

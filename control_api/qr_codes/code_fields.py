@@ -1,5 +1,6 @@
 """The fields of a QR code as JSON, each with what it may be."""
 
+import re
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -9,13 +10,15 @@ from control_api.design import check_design
 from control_api.qr_codes.code_words import require_decent
 from control_api.qr_codes.password import MAX_CHARACTERS, parse_password
 from control_api.web.moment import Moment
-from control_api.web.text import Line
+from control_api.web.text import LINE_PATTERN, Line
 from scanhop.routing.targets import TARGET_PATTERN, parse_target
 from scanhop.wire.short_codes import parse_custom_code
 
 MAX_TAGS = 20
 MAX_TAG = 50
 MAX_OBJECT_BYTES = 16_384
+_NUL = re.compile(rb"(?<!\\)(\\\\)*\\u0000")  # as it is escaped; after a backslash that is escaped it is plain text
+_TAG_PATTERN = LINE_PATTERN.replace("]", ",]")
 
 
 def _require_code(text: str) -> str:
@@ -23,6 +26,13 @@ def _require_code(text: str) -> str:
     parse_custom_code(text)
     require_decent(text)
     return text
+
+
+def _require_no_comma(tag: str) -> str:
+    """Raises ValueError."""
+    if "," in tag:
+        raise ValueError("must not contain a comma, which stands between two tags in a search")
+    return tag
 
 
 def _without_repetitions(tags: list[str]) -> list[str]:
@@ -37,7 +47,7 @@ def _require_storable(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("must be JSON of numbers that fit 64 bits") from None
     if len(data) > MAX_OBJECT_BYTES:
         raise ValueError(f"must not be longer than {MAX_OBJECT_BYTES} bytes of JSON")
-    if b"\\u0000" in data:
+    if _NUL.search(data):
         raise ValueError("must not contain NUL characters")
     return value
 
@@ -87,7 +97,12 @@ Password = Annotated[
 Opening = Annotated[Moment, Field(description="From when on it redirects")]
 Closing = Annotated[Moment, Field(description="Until when it redirects; later than starts_at")]
 MaxScans = Annotated[int, Field(strict=True, ge=1, le=10**15, description="After so many scans it stops redirecting")]
-Tag = Annotated[Line, Field(max_length=MAX_TAG)]
+Tag = Annotated[
+    Line,
+    Field(max_length=MAX_TAG),
+    AfterValidator(_require_no_comma),
+    Field(json_schema_extra={"pattern": _TAG_PATTERN}),
+]
 Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS), AfterValidator(_without_repetitions)]
 StoredObject = Annotated[
     dict[str, Any],

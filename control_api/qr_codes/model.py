@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from scanhop.wire.ids import ProjectId, QrId, UserId, WorkspaceId
 
 ACTIVE, PAUSED, ARCHIVED, DELETED, BANNED = "active", "paused", "archived", "deleted", "banned"
@@ -95,7 +97,18 @@ class Change:
 
     def is_visible_in(self, code: QrCode) -> bool:
         """Whether the code would differ afterwards. Whether a password is another one cannot be told."""
-        return self.gives_password or self.applied_to(code) != code
+        return (
+            self.gives_password
+            or (self.sets_password and code.has_password)
+            or any(not is_same(value, getattr(code, name)) for name, value in self.fields.items())
+        )
+
+
+def is_same(one: object, other: object) -> bool:
+    """As JSON, where true is not 1."""
+    if not isinstance(one, dict | list):
+        return one == other
+    return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from control_api.web.paging import (
     sorted_page_request,
 )
 from control_api.web.problem import invalid_parameter
+from control_api.web.text import compose
 
 NO_PROJECT = "none"
 DEFAULT_DOMAIN = "default"
@@ -106,10 +107,10 @@ def _domain(text: str | None) -> str | None:
 
 
 def require_storable(name: str, text: str | None) -> str | None:
-    """Raises Problem for what Postgres holds in no text."""
+    """The text, composed as what is stored. Raises Problem for what Postgres holds in no text."""
     if text is not None and ("\0" in text or any("\ud800" <= character <= "\udfff" for character in text)):
         raise invalid_parameter(name, "must not contain NUL characters or lone surrogates")
-    return text
+    return None if text is None else compose(text)
 
 
 AskedSearch = Annotated[Search, Depends(_search)]

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from control_api.qr_codes.model import Change
+from control_api.qr_codes.model import Change, is_same
 
 ROLLED_BACK = (
     *("name", "target_url", "fallback_url", "redirect_status", "forward_query", "rules", "starts_at", "expires_at"),
@@ -37,7 +37,7 @@ def find_differences(before: Mapping[str, Any] | None, after: Mapping[str, Any])
     """(field, from, to) of two snapshots; of a password whether there was one and is one. None before: nothing."""
     if before is None:
         return []
-    names = [name for name in TOLD if before.get(name) != after.get(name)]
+    names = [name for name in TOLD if not is_same(before.get(name), after.get(name))]
     found = [(name, before.get(name), after.get(name)) for name in names]
     if (before.get(HAS_PASSWORD), before.get(_MARK)) != (after.get(HAS_PASSWORD), after.get(_MARK)):
         found.append(("password", before.get(HAS_PASSWORD), after.get(HAS_PASSWORD)))

@@ -9,10 +9,10 @@ MAX_LINE = 200
 
 
 def parse_line(text: str) -> str:
-    """The text without outer white space. Raises ValueError."""
+    """The text without outer white space, an accent and its letter as one character. Raises ValueError."""
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
         raise ValueError("must not contain control characters")
-    line = text.strip()
+    line = compose(text).strip()
     if not line:
         raise ValueError("must not be empty")
     if len(line) > MAX_LINE:
@@ -20,7 +20,12 @@ def parse_line(text: str) -> str:
     return line
 
 
+def compose(text: str) -> str:
+    """In Unicode's form C, so that what looks the same is found by either spelling."""
+    return unicodedata.normalize("NFC", text)
+
+
 # No control characters, and not white space alone.
-_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
-_SCHEMA = {"minLength": 1, "maxLength": MAX_LINE, "pattern": _PATTERN, "examples": ["Summer menu"]}
+LINE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+_SCHEMA = {"minLength": 1, "maxLength": MAX_LINE, "pattern": LINE_PATTERN, "examples": ["Summer menu"]}
 Line = Annotated[str, AfterValidator(parse_line), Field(json_schema_extra=dict(_SCHEMA))]

@@ -172,7 +172,7 @@ BAD = {
     "expires_at": ["2026-11-01T00:00:00", "10000-01-01T00:00:00Z"],
     "max_scans": [0, -1, 1.5, "7", True, 10**15 + 1, 2**63, 2**64],
     "password": ["", "a" * 129, "\U0001f511" * 65, "a\x00b", "a\nb", 7, ["a"]],
-    "tags": ["a", [1], [""], ["a" * 51], ["a\x00"], ["a"] * 21, [None]],
+    "tags": ["a", [1], [""], ["a" * 51], ["a\x00"], ["a"] * 21, [None], ["a,b"]],
 }
 
 
@@ -371,9 +371,12 @@ async def test_of_writers_of_rules_who_saw_the_same_version_one_succeeds(api, ac
     assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412]
 
 
-async def test_tags_are_trimmed_and_said_once(api, account):
-    code = await api.create_code(account, tags=[" spring ", "spring", "Spring"])
-    assert code["tags"] == ["spring", "Spring"]
+async def test_tags_are_trimmed_composed_and_said_once(api, account):
+    code = await api.create_code(account, tags=[" spring ", "spring", "Spring", "cafe\u0301", "caf\u00e9"])
+    assert code["tags"] == ["spring", "Spring", "caf\u00e9"]
+    for params in ({"tags": "cafe\u0301"}, {"tags": "caf\u00e9,Spring"}):
+        found = (await api.client.get("/v1/qr-codes", headers=account.headers, params=params)).json()["data"]
+        assert [each["id"] for each in found] == [code["id"]], params
     assert (await api.change_code(account, code, tags=[])).json()["tags"] == []
 
 
@@ -432,3 +435,22 @@ async def test_the_openapi_document_describes_rules_and_hides_nothing_of_their_s
         assert {"type": "null"} in change[name]["anyOf"]
     assert "default" not in change["rules"]
     assert "password" not in schemas["QrCodeAnswer"]["properties"]
+
+
+async def test_true_is_not_one(api, account):
+    code = await api.create_code(account, type_data={"is_open": 1}, design={"frame": {"width": 0}})
+    changed = await api.change_code(account, code, type_data={"is_open": True}, design={"frame": {"width": False}})
+    assert (changed.json()["type_data"]["is_open"], changed.json()["version"]) == (True, 2)
+    assert changed.json()["design"]["frame"]["width"] is False
+    history = await api.client.get(f"/v1/qr-codes/{code['id']}/history", headers=account.headers)
+    told = history.json()["data"][0]["changes"]
+    assert [(each["field"], each["to"]) for each in told] == [
+        ("design", {"frame": {"width": False}}),
+        ("type_data", {"is_open": True}),
+    ]
+
+
+async def test_a_text_that_only_looks_like_a_nul_is_kept(api, account):
+    kept = {"pattern": "\\u0000", "both": "\\\\u0000"}
+    assert (await api.create_code(account, type_data=kept))["type_data"] == kept
+    assert bad_names(await create(api, account, type_data={"a": "\\\0"})) == {"type_data"}

@@ -43,6 +43,13 @@ async def test_text_is_found_in_name_code_and_target_in_any_letter_case_and_as_i
     assert bad_names(await api.client.get("/v1/qr-codes?search=%00", headers=account.headers)) == {"search"}
 
 
+async def test_a_letter_is_the_same_however_it_is_composed(api, account):
+    await api.create_code(account, name="Cafe\u0301")
+    await api.create_code(account, name="Caf\u00e9")
+    assert await names(api, account, search="caf\u00e9") == ["Caf\u00e9"] * 2
+    assert await names(api, account, search="cafe\u0301") == ["Caf\u00e9"] * 2
+
+
 async def test_every_filter_narrows_and_all_must_be_met(api, account, database):
     project = (await api.client.post("/v1/projects", headers=account.headers, json={"name": "P"})).json()["id"]
     await api.create_verified_domain(account, "qr.acme.example")
