@@ -109,10 +109,11 @@ class CodeChanges:
         self, connection: Connection, author: Author, edits: Sequence[Edit], action: str = CHANGED
     ) -> tuple[list[Outcome], list[Route]]:
         """In the transaction of `connection`, passwords hashed already. The routes are for the writer to publish."""
-        now, workspace_id = self._clock(), author.workspace_id
+        workspace_id = author.workspace_id
         asked_for = (edit.change.fields.get("project_id") for edit in edits)
         projects = await self._repository.hold_projects(connection, workspace_id, asked_for)
         codes = await self._repository.lock(connection, workspace_id, [edit.qr_id for edit in edits])
+        now = self._clock()  # once nobody else changes them, so that times go with versions
         hosts = self._policy.hosts_of(target for edit in edits for target in targets_in(edit.change.fields))
         short_hosts = await self._repository.list_short_hosts(connection, hosts)
         outcomes: dict[int, Outcome] = {}
