@@ -2,8 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 from argon2 import PasswordHasher
 
@@ -29,21 +28,23 @@ def hash_password(password: str) -> str:
 
 
 class PasswordMill:
-    """Hashes in threads, of all requests together as many at once as there are cores: each takes MEMORY_KIB."""
+    """Hashes in threads, of all requests together as many at once as there are cores: each takes MEMORY_KIB.
+
+    A request asks for no more places than there are, so that one with many passwords lets others in between.
+    """
 
     def __init__(self, at_once: int | None = None) -> None:
-        self._places = asyncio.Semaphore(at_once or os.cpu_count() or 1)
+        self._at_once = at_once or os.cpu_count() or 1
+        self._places = asyncio.Semaphore(self._at_once)
 
     async def hash_many(self, passwords: Sequence[str | None]) -> list[str | None]:
         """In their order; None of None."""
-        return (
-            await asyncio.gather(*(self._hash(password) for password in passwords))
-            if any(passwords)
-            else [None for _ in passwords]
-        )
+        given = iter([(place, password) for place, password in enumerate(passwords) if password is not None])
+        hashes: list[str | None] = [None] * len(passwords)
+        await asyncio.gather(*(self._work(given, hashes) for _ in range(self._at_once)))
+        return hashes
 
-    async def _hash(self, password: str | None) -> str | None:
-        if password is None:
-            return None
-        async with self._places:
-            return await asyncio.to_thread(partial(hash_password, password))
+    async def _work(self, given: Iterator[tuple[int, str]], hashes: list[str | None]) -> None:
+        for place, password in given:
+            async with self._places:
+                hashes[place] = await asyncio.to_thread(hash_password, password)

@@ -1,12 +1,13 @@
 """What a change makes of a code."""
 
+import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
 from control_api.qr_codes.model import Change, NewQrCode, QrCode
-from control_api.qr_codes.password import MEMORY_KIB, hash_password, parse_password
+from control_api.qr_codes.password import MEMORY_KIB, PasswordMill, hash_password, parse_password
 from control_api.qr_codes.schemas import QrCodeChange
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -84,3 +85,14 @@ def test_two_hashes_of_a_password_differ_and_say_how_they_were_made():
     first, second = hash_password("a"), hash_password("a")
     assert first != second
     assert first.startswith(f"$argon2id$v=19$m={MEMORY_KIB},t=2,p=1$")
+
+
+async def test_a_single_password_does_not_wait_for_a_thousand_others():
+    mill = PasswordMill(at_once=2)
+    many = asyncio.create_task(mill.hash_many(["a", None] * 20))
+    await asyncio.sleep(0.01)  # all that it asks for at once is asked for
+    [alone] = await mill.hash_many(["b"])
+    assert alone is not None
+    assert not many.done()
+    hashes = await many
+    assert [each is not None for each in hashes] == [True, False] * 20
