@@ -17,6 +17,7 @@ from control_api.web.paging import Cursor, Page, PageRequest, page_from
 from control_api.web.permissions import Role
 from control_api.web.problem import Problem, not_found
 from control_api.web.problem_catalogue import ProblemKind
+from control_api.web.versions import require_version
 from scanhop.stores.postgres import Connection, Postgres
 
 
@@ -42,9 +43,9 @@ class Members:
             found = await self._repository.list_members(connection, caller.workspace_id, page)
         return page_from(found, page.limit, lambda member: Cursor(member.created_at, member.user_id))
 
-    async def change_role(self, caller: Member, user_id: UUID, role: Role) -> WorkspaceMember:
+    async def change_role(self, caller: Member, user_id: UUID, role: Role, if_match: str | None) -> WorkspaceMember:
         async with self._postgres.transaction() as connection:
-            member = await self._lock(connection, caller, user_id)
+            member = await self._lock(connection, caller, user_id, if_match)
             if role is not member.role:
                 require_owner_for(caller, role, member.role)
                 await self._require_dispensable(connection, caller, member)
@@ -54,24 +55,28 @@ class Members:
             changed = await self._repository.find(connection, caller.workspace_id, user_id)
         return _require(changed)
 
-    async def remove(self, caller: Member, user_id: UUID) -> None:
+    async def remove(self, caller: Member, user_id: UUID, if_match: str | None) -> None:
         """Their keys of the workspace are revoked."""
         now = self._clock()
         async with self._postgres.transaction() as connection:
-            member = await self._lock(connection, caller, user_id)
+            member = await self._lock(connection, caller, user_id, if_match)
             if member.user_id != caller.user_id:
                 require_owner_for(caller, member.role)
             await self._require_dispensable(connection, caller, member)
             await self._repository.delete(connection, caller.workspace_id, member.user_id, now)
             await self._record(connection, caller, "member.removed", member, {})
 
-    async def leave(self, caller: Member) -> None:
-        await self.remove(caller, caller.user_id)
+    async def leave(self, caller: Member, if_match: str | None) -> None:
+        await self.remove(caller, caller.user_id, if_match)
 
-    async def _lock(self, connection: Connection, caller: Member, user_id: UUID) -> WorkspaceMember:
+    async def _lock(
+        self, connection: Connection, caller: Member, user_id: UUID, if_match: str | None
+    ) -> WorkspaceMember:
         """No other change of the workspace's members happens before the transaction ends."""
         await self._workspaces.lock_workspace(connection, caller.workspace_id)
-        return _require(await self._repository.find(connection, caller.workspace_id, user_id))
+        member = _require(await self._repository.find(connection, caller.workspace_id, user_id))
+        require_version(if_match, member.version)
+        return member
 
     async def _require_dispensable(self, connection: Connection, caller: Member, member: WorkspaceMember) -> None:
         """Whether the workspace can do without this owner."""

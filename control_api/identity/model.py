@@ -18,6 +18,7 @@ class User:
     role: str
     created_at: datetime
     updated_at: datetime
+    version: int = 1
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Workspace:
     personal: bool
     timezone: str
     created_at: datetime
+    version: int = 1
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,14 @@ class PersonInWorkspace:
 
 @dataclass(frozen=True)
 class WorkspaceMember:
-    """Somebody in a workspace, since `created_at`; `is_personal`: it is their personal one."""
+    """Somebody in a workspace since `created_at`; `version`: of their role; `is_personal`: it is their own one."""
 
     user_id: UserId
     email: str
     name: str | None
     role: Role
     created_at: datetime
+    version: int
     is_personal: bool
 
 

@@ -20,6 +20,7 @@ from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
 from control_api.web.paging import AskedPage
 from control_api.web.problem import problem_responses
 from control_api.web.problem_catalogue import ProblemKind
+from control_api.web.versions import IfMatch, etag
 
 router = APIRouter(route_class=GuardedRoute)
 ProfileReader = Annotated[Member, requires("profile:read")]
@@ -49,20 +50,30 @@ KeysService = Annotated[ApiKeys, Depends(_api_keys)]
     summary="Get the own profile",
     responses=problem_responses(*MEMBER_PROBLEMS),
 )
-async def get_profile(caller: ProfileReader, service: ProfileService) -> ProfileAnswer:
+async def get_profile(caller: ProfileReader, service: ProfileService, response: Response) -> ProfileAnswer:
     """Of who has signed in, or whose key it is."""
-    return ProfileAnswer.of_sign_in(await service.get_profile(caller))
+    found = await service.get_profile(caller)
+    response.headers["ETag"] = etag(found.user.version)
+    return ProfileAnswer.of_sign_in(found)
 
 
 @router.patch(
     "/v1/me",
     tags=["profile"],
     summary="Change the own profile",
-    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS),
+    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.STALE_VERSION),
 )
-async def change_profile(change: ProfileChange, caller: ProfileWriter, service: ProfileService) -> ProfileAnswer:
+async def change_profile(
+    change: ProfileChange,
+    caller: ProfileWriter,
+    service: ProfileService,
+    response: Response,
+    if_match: IfMatch = None,
+) -> ProfileAnswer:
     """The name. The address is changed by a platform admin."""
-    return ProfileAnswer.of_sign_in(await service.update_profile(caller, change.sent_fields()))
+    found = await service.update_profile(caller, change.sent_fields(), if_match)
+    response.headers["ETag"] = etag(found.user.version)
+    return ProfileAnswer.of_sign_in(found)
 
 
 @router.post(

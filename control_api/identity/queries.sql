@@ -4,11 +4,11 @@ INSERT INTO users (id, email, name, role, created_at, updated_at, email_verified
                    provider_id)
 VALUES ($1, $2, $3, $4, $5, $5, $6, $7, CASE WHEN $8::text IS NULL THEN 'local' ELSE 'google' END, $8)
 ON CONFLICT (lower(email)) DO NOTHING
-RETURNING id, email, name, role, created_at, updated_at;
+RETURNING id, email, name, role, created_at, updated_at, version;
 
 -- name: list_users
 -- A page of users, newest first, after the cursor ($1, $2).
-SELECT id, email, name, role, created_at, updated_at
+SELECT id, email, name, role, created_at, updated_at, version
 FROM users
 WHERE deleted_at IS NULL
   AND (created_at, id) < (coalesce($1::timestamptz, 'infinity'),
@@ -18,7 +18,7 @@ LIMIT $3;
 
 -- name: find_user
 -- One user who is not deleted.
-SELECT id, email, name, role, created_at, updated_at
+SELECT id, email, name, role, created_at, updated_at, version
 FROM users
 WHERE id = $1 AND deleted_at IS NULL;
 
@@ -30,7 +30,7 @@ VALUES ($1, $2, $3, $4, $5, $5, $6);
 
 -- name: find_workspace
 -- One workspace.
-SELECT id, name, personal, timezone, created_at
+SELECT id, name, personal, timezone, created_at, version
 FROM workspaces
 WHERE id = $1 AND deleted_at IS NULL;
 
@@ -62,28 +62,28 @@ WHERE workspace_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at < 
 
 -- name: lock_user
 -- The same, until the end of the transaction.
-SELECT id, email, name, role, created_at, updated_at
+SELECT id, email, name, role, created_at, updated_at, version
 FROM users
 WHERE id = $1 AND deleted_at IS NULL
 FOR UPDATE;
 
 -- name: find_sign_in
 -- Who has that address.
-SELECT id, email, name, role, created_at, updated_at, password_hash, email_verified_at,
+SELECT id, email, name, role, created_at, updated_at, version, password_hash, email_verified_at,
        provider_id AS google_sub
 FROM users
 WHERE lower(email) = lower($1) AND deleted_at IS NULL;
 
 -- name: find_sign_in_of_user
 -- The same by the user's id.
-SELECT id, email, name, role, created_at, updated_at, password_hash, email_verified_at,
+SELECT id, email, name, role, created_at, updated_at, version, password_hash, email_verified_at,
        provider_id AS google_sub
 FROM users
 WHERE id = $1 AND deleted_at IS NULL;
 
 -- name: lock_sign_in
 -- The same, until the end of the transaction.
-SELECT id, email, name, role, created_at, updated_at, password_hash, email_verified_at,
+SELECT id, email, name, role, created_at, updated_at, version, password_hash, email_verified_at,
        provider_id AS google_sub
 FROM users
 WHERE id = $1 AND deleted_at IS NULL
@@ -91,28 +91,28 @@ FOR UPDATE;
 
 -- name: find_google_user
 -- Whose Google account that is.
-SELECT id, email, name, role, created_at, updated_at
+SELECT id, email, name, role, created_at, updated_at, version
 FROM users
 WHERE provider_id = $1 AND deleted_at IS NULL;
 
 -- name: link_google
 -- From now on they may sign in by Google.
 UPDATE users
-SET provider_id = $2, updated_at = $3
+SET provider_id = $2, updated_at = $3, version = version + 1
 WHERE id = $1;
 
 -- name: update_user
 -- Fails on the unique index when somebody else has the address.
 UPDATE users
-SET email = $2, name = $3, role = $4, updated_at = $5
+SET email = $2, name = $3, role = $4, updated_at = $5, version = version + 1
 WHERE id = $1
-RETURNING id, email, name, role, created_at, updated_at;
+RETURNING id, email, name, role, created_at, updated_at, version;
 
 -- name: set_password
 -- $4: the address is known to be the user's.
 UPDATE users
-SET password_hash = $2, updated_at = $3, email_verified_at = CASE WHEN $4 THEN coalesce(email_verified_at, $3)
-                                                                  ELSE email_verified_at END
+SET password_hash = $2, updated_at = $3, version = version + 1,
+    email_verified_at = CASE WHEN $4 THEN coalesce(email_verified_at, $3) ELSE email_verified_at END
 WHERE id = $1;
 
 -- name: anonymise_user
@@ -209,7 +209,7 @@ VALUES ($1, $2, $3);
 
 -- name: lock_user_of_refresh
 -- Whose a refresh token is, until the end of the transaction: of two who present it one comes first.
-SELECT id, email, name, role, created_at, updated_at
+SELECT id, email, name, role, created_at, updated_at, version
 FROM users
 WHERE deleted_at IS NULL
   AND id = (SELECT s.user_id FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.token_hash = $1)
@@ -249,13 +249,13 @@ WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $4::uuid;
 
 -- name: find_personal_workspace
 -- Of one user.
-SELECT id, name, personal, timezone, created_at
+SELECT id, name, personal, timezone, created_at, version
 FROM workspaces
 WHERE personal_of = $1 AND deleted_at IS NULL;
 
 -- name: list_own_workspaces
 -- A page of the workspaces that a user is in, newest first, after the cursor ($2, $3); $5: only that one.
-SELECT w.id, w.name, w.personal, w.timezone, w.created_at, m.role
+SELECT w.id, w.name, w.personal, w.timezone, w.created_at, w.version, m.role
 FROM memberships m
 JOIN workspaces w ON w.id = m.workspace_id
 WHERE m.user_id = $1
@@ -268,7 +268,7 @@ LIMIT $4;
 
 -- name: lock_workspace
 -- Its members change one after the other, and nothing new refers to it meanwhile.
-SELECT id, name, personal, timezone, created_at
+SELECT id, name, personal, timezone, created_at, version
 FROM workspaces
 WHERE id = $1 AND deleted_at IS NULL
 FOR UPDATE;
@@ -276,9 +276,9 @@ FOR UPDATE;
 -- name: update_workspace
 -- Name and time zone.
 UPDATE workspaces
-SET name = $2, timezone = $3, updated_at = $4
+SET name = $2, timezone = $3, updated_at = $4, version = version + 1
 WHERE id = $1
-RETURNING id, name, personal, timezone, created_at;
+RETURNING id, name, personal, timezone, created_at, version;
 
 -- name: is_workspace_in_use
 -- Whether codes or domains of it are not deleted.
@@ -298,7 +298,8 @@ WHERE workspace_id = $1;
 
 -- name: list_members
 -- A page of a workspace's members, the latest first, after the cursor ($2, $3).
-SELECT m.user_id, u.email, u.name, m.role, m.created_at, w.personal_of IS NOT DISTINCT FROM m.user_id AS is_personal
+SELECT m.user_id, u.email, u.name, m.role, m.created_at, m.version,
+       w.personal_of IS NOT DISTINCT FROM m.user_id AS is_personal
 FROM memberships m
 JOIN users u ON u.id = m.user_id
 JOIN workspaces w ON w.id = m.workspace_id
@@ -310,7 +311,8 @@ LIMIT $4;
 
 -- name: find_member
 -- One member of a workspace.
-SELECT m.user_id, u.email, u.name, m.role, m.created_at, w.personal_of IS NOT DISTINCT FROM m.user_id AS is_personal
+SELECT m.user_id, u.email, u.name, m.role, m.created_at, m.version,
+       w.personal_of IS NOT DISTINCT FROM m.user_id AS is_personal
 FROM memberships m
 JOIN users u ON u.id = m.user_id
 JOIN workspaces w ON w.id = m.workspace_id
@@ -323,7 +325,7 @@ SELECT count(*) FROM memberships WHERE workspace_id = $1 AND role = 'owner';
 -- name: change_member
 -- Their role.
 UPDATE memberships
-SET role = $3
+SET role = $3, version = version + 1
 WHERE workspace_id = $1 AND user_id = $2;
 
 -- name: delete_member
@@ -342,7 +344,7 @@ RETURNING user_id;
 -- Whatever they were there before.
 INSERT INTO memberships (workspace_id, user_id, role, created_at)
 VALUES ($1, $2, 'owner', $3)
-ON CONFLICT (workspace_id, user_id) DO UPDATE SET role = 'owner';
+ON CONFLICT (workspace_id, user_id) DO UPDATE SET role = 'owner', version = memberships.version + 1;
 
 -- name: create_password_reset
 -- For whoever has that address or, when $2 is an id, for that user; nothing happens when there is none.

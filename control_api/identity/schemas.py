@@ -73,6 +73,7 @@ class UserAnswer(BaseModel):
     role: Literal["user", "admin"]
     created_at: datetime
     updated_at: datetime
+    version: int
 
     @classmethod
     def of(cls, user: User) -> "UserAnswer":
@@ -87,6 +88,7 @@ class WorkspaceAnswer(BaseModel):
     personal: bool
     timezone: str = Field(description="IANA name; ranges of dates are read in it", examples=["Europe/Berlin"])
     created_at: datetime
+    version: int
 
     @classmethod
     def of(cls, workspace: Workspace) -> "WorkspaceAnswer":

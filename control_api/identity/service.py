@@ -19,6 +19,7 @@ from control_api.web.paging import Cursor, Page, PageRequest, page_from
 from control_api.web.permissions import Role
 from control_api.web.problem import Problem, invalid_parameter, not_found
 from control_api.web.problem_catalogue import ProblemKind
+from control_api.web.versions import require_version
 from scanhop.stores.postgres import Postgres
 from scanhop.wire.ids import WorkspaceId
 
@@ -60,11 +61,12 @@ class Workspaces:
             await self._audit.record(connection, workspace.id, caller.actor, "workspace.created", workspace.id, now)
         return OwnWorkspace(workspace, Role.OWNER)
 
-    async def update(self, caller: Member, fields: dict[str, Any]) -> OwnWorkspace:
+    async def update(self, caller: Member, fields: dict[str, Any], if_match: str | None) -> OwnWorkspace:
         """`fields`: name, timezone or both."""
         now = self._clock()
         async with self._postgres.transaction() as connection:
             workspace = _require(await self._repository.lock_workspace(connection, caller.workspace_id))
+            require_version(if_match, workspace.version)
             wanted = replace(workspace, **fields)
             if wanted != workspace:
                 workspace = await self._repository.update_workspace(connection, wanted, now)
@@ -73,11 +75,12 @@ class Workspaces:
                 )
         return OwnWorkspace(workspace, caller.role)
 
-    async def delete(self, caller: Member) -> None:
+    async def delete(self, caller: Member, if_match: str | None) -> None:
         """Neither a personal one, nor one whose codes would be lost."""
         now = self._clock()
         async with self._postgres.transaction() as connection:
             workspace = _require(await self._repository.lock_workspace(connection, caller.workspace_id))
+            require_version(if_match, workspace.version)
             if workspace.personal:
                 raise Problem(ProblemKind.PERSONAL_WORKSPACE, "A personal workspace stays as long as its user.")
             if await self._repository.is_workspace_in_use(connection, workspace):

@@ -5,14 +5,14 @@ before a transaction begins: none waits for that. What was checked then counts o
 password, which the transaction sees with their row locked: a reset ends what is under way, too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from control_api.audit.trail import AuditTrail
 from control_api.clock import Clock
 from control_api.identity.account_creation import AccountCreation, new_user
 from control_api.identity.attempt_limits import AttemptLimits
-from control_api.identity.model import NewCredentials, SignIn, User
+from control_api.identity.model import NewCredentials, SignIn
 from control_api.identity.password import Passwords, Verdict
 from control_api.identity.repository import IdentityRepository
 from control_api.identity.session_repository import SessionRepository
@@ -20,6 +20,7 @@ from control_api.identity.sessions import Sessions, SignedIn
 from control_api.web.authentication import Member
 from control_api.web.problem import Problem, invalid_parameter, not_found
 from control_api.web.problem_catalogue import ProblemKind
+from control_api.web.versions import require_version
 from scanhop.stores.postgres import Postgres
 
 LOGIN = "login"
@@ -78,16 +79,16 @@ class PasswordSignIn:
             raise not_found("user")
         return found
 
-    async def update_profile(self, caller: Member, fields: dict[str, Any]) -> SignIn:
+    async def update_profile(self, caller: Member, fields: dict[str, Any], if_match: str | None) -> SignIn:
         """`fields`: the name."""
         parts, now = self._parts, self._parts.clock()
         async with parts.postgres.transaction() as connection:
             user = await parts.repository.lock_user(connection, caller.user_id)
             if user is None:
                 raise not_found("user")
+            require_version(if_match, user.version)
             if user.name != fields["name"]:
-                wanted = User(user.id, user.email, fields["name"], user.role, user.created_at, now)
-                await parts.repository.update_user(connection, wanted, now)
+                await parts.repository.update_user(connection, replace(user, **fields), now)
                 await parts.audit.record(
                     connection, None, caller.actor, "user.updated", user.id, now, changes={"fields": ["name"]}
                 )

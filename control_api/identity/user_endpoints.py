@@ -24,6 +24,7 @@ from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
 from control_api.web.paging import AskedPage
 from control_api.web.problem import problem_responses
 from control_api.web.problem_catalogue import ProblemKind
+from control_api.web.versions import IfMatch, etag
 
 router = APIRouter(route_class=GuardedRoute)
 Admin = Annotated[PlatformAdmin, requires_admin()]
@@ -76,20 +77,33 @@ async def list_users(page: AskedPage, users: UsersService, _admin: Admin) -> Use
     summary="Get a user",
     responses=problem_responses(*ADMIN_PROBLEMS, ProblemKind.NOT_FOUND),
 )
-async def get_user(user_id: UUID, users: UsersService, _admin: Admin) -> UserAnswer:
+async def get_user(user_id: UUID, users: UsersService, _admin: Admin, response: Response) -> UserAnswer:
     """One user by id."""
-    return UserAnswer.of(await users.get(user_id))
+    user = await users.get(user_id)
+    response.headers["ETag"] = etag(user.version)
+    return UserAnswer.of(user)
 
 
 @router.patch(
     "/v1/admin/users/{user_id}",
     tags=["users"],
     summary="Change a user",
-    responses=problem_responses(*ADMIN_PROBLEMS, *BODY_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.EMAIL_TAKEN),
+    responses=problem_responses(
+        *ADMIN_PROBLEMS, *BODY_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.EMAIL_TAKEN, ProblemKind.STALE_VERSION
+    ),
 )
-async def change_user(user_id: UUID, change: UserChange, users: UsersService, admin: Admin) -> UserAnswer:
+async def change_user(  # noqa: PLR0913 - FastAPI hands over each by name
+    user_id: UUID,
+    change: UserChange,
+    users: UsersService,
+    admin: Admin,
+    response: Response,
+    if_match: IfMatch = None,
+) -> UserAnswer:
     """Address, name and role: `user`, or `admin` of the whole platform."""
-    return UserAnswer.of(await users.update(user_id, change.sent_fields(), admin.actor))
+    user = await users.update(user_id, change.sent_fields(), admin.actor, if_match)
+    response.headers["ETag"] = etag(user.version)
+    return UserAnswer.of(user)
 
 
 @router.delete(
@@ -98,12 +112,12 @@ async def change_user(user_id: UUID, change: UserChange, users: UsersService, ad
     summary="Delete a user",
     status_code=204,
     response_class=Response,
-    responses=problem_responses(*ADMIN_PROBLEMS, ProblemKind.NOT_FOUND),
+    responses=problem_responses(*ADMIN_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.STALE_VERSION),
 )
-async def delete_user(user_id: UUID, users: UsersService, admin: Admin) -> None:
+async def delete_user(user_id: UUID, users: UsersService, admin: Admin, if_match: IfMatch = None) -> None:
     """Nothing that names them stays, and the address is free again. Keys, sessions and memberships end. Their codes
     go on redirecting; a workspace that they alone owned can be handed over."""
-    await users.delete(user_id, admin.actor)
+    await users.delete(user_id, admin.actor, if_match)
 
 
 @router.post(

@@ -15,6 +15,7 @@ from control_api.web.paging import Cursor, Page, PageRequest, page_from
 from control_api.web.permissions import ALL_SCOPES
 from control_api.web.problem import Problem, not_found
 from control_api.web.problem_catalogue import ProblemKind
+from control_api.web.versions import require_version
 from scanhop.stores.postgres import Connection, Postgres
 
 DEFAULT_KEY_NAME = "default"
@@ -66,12 +67,13 @@ class Users:
         async with self._postgres.connection() as connection:
             return _require(await self._repository.find_user(connection, user_id))
 
-    async def update(self, user_id: UUID, fields: dict[str, Any], actor: str) -> User:
+    async def update(self, user_id: UUID, fields: dict[str, Any], actor: str, if_match: str | None) -> User:
         """`fields`: any of email, name and role. Nothing is written when nothing would differ."""
         now = self._clock()
         try:
             async with self._postgres.transaction() as connection:
                 user = _require(await self._repository.lock_user(connection, user_id))
+                require_version(if_match, user.version)
                 wanted = replace(user, **fields)
                 if wanted == user:
                     return user
@@ -84,11 +86,12 @@ class Users:
             raise Problem(ProblemKind.EMAIL_TAKEN, "A user with this e-mail address exists.") from None
         return updated
 
-    async def delete(self, user_id: UUID, actor: str) -> None:
+    async def delete(self, user_id: UUID, actor: str, if_match: str | None) -> None:
         """Anonymises: keys and sessions end, memberships go, the address is free again. Codes go on redirecting."""
         now = self._clock()
         async with self._postgres.transaction() as connection:
             user = _require(await self._repository.lock_user(connection, user_id))
+            require_version(if_match, user.version)
             await self._sessions.revoke_of_user(connection, user.id, now, "deletion")
             await self._repository.anonymise_user(connection, user, now)
             await self._audit.record(connection, None, actor, "user.deleted", user.id, now)

@@ -27,6 +27,7 @@ from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
 from control_api.web.paging import AskedPage
 from control_api.web.problem import problem_responses
 from control_api.web.problem_catalogue import ProblemKind
+from control_api.web.versions import IfMatch, etag
 
 router = APIRouter(route_class=GuardedRoute)
 _PAGE_PROBLEMS = (ProblemKind.BAD_CURSOR, ProblemKind.INVALID_PARAMETERS)
@@ -35,6 +36,7 @@ _MEMBER_CHANGE_PROBLEMS = (
     ProblemKind.OWNER_NEEDED,
     ProblemKind.LAST_OWNER,
     ProblemKind.PERSONAL_WORKSPACE,
+    ProblemKind.STALE_VERSION,
 )
 
 
@@ -74,6 +76,7 @@ async def create_workspace(
     """The caller owns it. Who is signed in works in it by the header `Scanhop-Workspace`."""
     own = await workspaces.create(caller, wanted.name, wanted.timezone)
     response.headers["Location"] = f"/v1/workspaces/{own.workspace.id}"
+    response.headers["ETag"] = etag(own.workspace.version)
     return OwnWorkspaceAnswer.of_own(own)
 
 
@@ -97,26 +100,35 @@ async def list_workspaces(
     responses=problem_responses(*MEMBER_PROBLEMS, ProblemKind.NOT_FOUND),
 )
 async def get_workspace(
-    workspace_id: UUID, caller: Annotated[Member, requires("workspace:read")], workspaces: WorkspacesService
+    workspace_id: UUID,
+    caller: Annotated[Member, requires("workspace:read")],
+    workspaces: WorkspacesService,
+    response: Response,
 ) -> OwnWorkspaceAnswer:
     """One that the caller is in."""
-    return OwnWorkspaceAnswer.of_own(OwnWorkspace(await workspaces.get(caller.workspace_id), caller.role))
+    workspace = await workspaces.get(caller.workspace_id)
+    response.headers["ETag"] = etag(workspace.version)
+    return OwnWorkspaceAnswer.of_own(OwnWorkspace(workspace, caller.role))
 
 
 @router.patch(
     "/v1/workspaces/{workspace_id}",
     tags=["workspaces"],
     summary="Change a workspace",
-    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.NOT_FOUND),
+    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.STALE_VERSION),
 )
-async def change_workspace(
+async def change_workspace(  # noqa: PLR0913 - FastAPI hands over each by name
     workspace_id: UUID,
     change: WorkspaceChange,
     caller: Annotated[Member, requires("workspace:write")],
     workspaces: WorkspacesService,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> OwnWorkspaceAnswer:
     """Its name and its time zone."""
-    return OwnWorkspaceAnswer.of_own(await workspaces.update(caller, change.sent_fields()))
+    own = await workspaces.update(caller, change.sent_fields(), if_match)
+    response.headers["ETag"] = etag(own.workspace.version)
+    return OwnWorkspaceAnswer.of_own(own)
 
 
 @router.delete(
@@ -126,14 +138,21 @@ async def change_workspace(
     status_code=204,
     response_class=Response,
     responses=problem_responses(
-        *MEMBER_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.PERSONAL_WORKSPACE, ProblemKind.WORKSPACE_IN_USE
+        *MEMBER_PROBLEMS,
+        ProblemKind.NOT_FOUND,
+        ProblemKind.PERSONAL_WORKSPACE,
+        ProblemKind.WORKSPACE_IN_USE,
+        ProblemKind.STALE_VERSION,
     ),
 )
 async def delete_workspace(
-    workspace_id: UUID, caller: Annotated[Member, requires("workspace:delete")], workspaces: WorkspacesService
+    workspace_id: UUID,
+    caller: Annotated[Member, requires("workspace:delete")],
+    workspaces: WorkspacesService,
+    if_match: IfMatch = None,
 ) -> None:
     """Only when no code and no domain is left in it: printed codes never lead nowhere by accident."""
-    await workspaces.delete(caller)
+    await workspaces.delete(caller, if_match)
 
 
 @router.get(
@@ -158,15 +177,19 @@ async def list_members(
     summary="Change the role of a member",
     responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, *_MEMBER_CHANGE_PROBLEMS),
 )
-async def change_member(
+async def change_member(  # noqa: PLR0913 - FastAPI hands over each by name
     workspace_id: UUID,
     user_id: UUID,
     change: MemberChange,
     caller: Annotated[Member, requires("members:write")],
     members: MembersService,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> MemberAnswer:
     """A workspace keeps one owner at least; only owners make and change owners."""
-    return MemberAnswer.of(await members.change_role(caller, user_id, change.role))
+    member = await members.change_role(caller, user_id, change.role, if_match)
+    response.headers["ETag"] = etag(member.version)
+    return MemberAnswer.of(member)
 
 
 @router.delete(
@@ -182,9 +205,10 @@ async def remove_member(
     user_id: UUID,
     caller: Annotated[Member, requires("members:write")],
     members: MembersService,
+    if_match: IfMatch = None,
 ) -> None:
     """Their keys of the workspace are revoked; what they made stays."""
-    await members.remove(caller, user_id)
+    await members.remove(caller, user_id, if_match)
 
 
 @router.delete(
@@ -196,10 +220,13 @@ async def remove_member(
     responses=problem_responses(*MEMBER_PROBLEMS, *_MEMBER_CHANGE_PROBLEMS),
 )
 async def leave_workspace(
-    workspace_id: UUID, caller: Annotated[Member, requires("memberships:write")], members: MembersService
+    workspace_id: UUID,
+    caller: Annotated[Member, requires("memberships:write")],
+    members: MembersService,
+    if_match: IfMatch = None,
 ) -> None:
     """The last owner cannot, nor anybody their personal one."""
-    await members.leave(caller)
+    await members.leave(caller, if_match)
 
 
 @router.post(

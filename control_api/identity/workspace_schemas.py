@@ -86,6 +86,7 @@ class MemberAnswer(BaseModel):
     name: str | None
     role: Role
     created_at: datetime = Field(description="Since when")
+    version: int
 
     @classmethod
     def of(cls, member: WorkspaceMember) -> "MemberAnswer":

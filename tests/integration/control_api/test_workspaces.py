@@ -273,3 +273,39 @@ async def test_every_change_is_in_the_audit_log_of_its_workspace(api, database, 
         ("member.removed", by_ada),
         ("workspace.deleted", by_ada),
     ]
+
+
+async def test_whoever_was_slower_changes_and_deletes_nothing(api, database, ada, grace, team):
+    await add_member(database, team, grace, "viewer")
+    await database.execute("UPDATE users SET role = 'admin' WHERE id = $1", ada.user_id)
+    own, admin = f"/v1/workspaces/{team}", f"/v1/admin/users/{grace.user_id}"
+    changes = [
+        (ada, "/v1/me", {"name": "A"}, {"name": "B"}),
+        (ada, own, {"name": "A"}, {"name": "B"}),
+        (ada, members_url(team, grace), {"role": "editor"}, {"role": "billing"}),
+        (ada, admin, {"name": "A"}, {"name": "B"}),
+    ]
+    for by, url, first, second in changes:
+        changed = await api.client.patch(url, headers=by.headers, json=first)
+        seen = {"If-Match": changed.headers["etag"]}
+        assert seen["If-Match"] == f'"{changed.json()["version"]}"'
+        again = await api.client.patch(url, headers=by.headers | seen, json=second)
+        assert again.status_code == 200
+        stale = await api.client.patch(url, headers=by.headers | seen, json=first)
+        problem_of(stale, 412, "stale_version")
+        assert stale.headers["etag"] == again.headers["etag"] != seen["If-Match"]
+        assert (await api.client.patch(url, headers=by.headers, json=second)).headers["etag"] == again.headers["etag"]
+    stale = {"If-Match": '"1"'}
+    for by, url in ((ada, own), (ada, members_url(team, grace)), (grace, f"{own}/membership"), (ada, admin)):
+        problem_of(await api.client.delete(url, headers=by.headers | stale), 412, "stale_version")
+    assert await roles(database, team) == ["billing", "owner"]
+
+
+async def test_what_is_read_says_its_version(api, database, ada, team):
+    await database.execute("UPDATE users SET role = 'admin', version = 5")
+    for url in (f"/v1/workspaces/{team}", "/v1/me", f"/v1/admin/users/{ada.user_id}"):
+        read = await api.client.get(url, headers=ada.headers)
+        assert read.headers["etag"] == f'"{read.json()["version"]}"'
+    assert read.json()["version"] == 5
+    [member] = (await api.client.get(members_url(team), headers=ada.headers)).json()["data"]
+    assert member["version"] == 1
