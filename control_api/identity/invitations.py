@@ -1,7 +1,7 @@
 """Invitations into a workspace: to an address and for a role, good for a week, accepted once.
 
-The token is shown to who invites, and stored as its hash. It alone is not enough: whoever accepts is signed in, with
-the address that was invited.
+The token is shown to who invites, and stored as its hash. Whoever accepts is signed in, as the user with the invited
+address. While nobody has that address the token alone is enough: addresses are not verified when somebody registers.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from uuid import UUID
 from control_api.audit.trail import AuditTrail
 from control_api.clock import Clock, new_id
 from control_api.identity.member_repository import MemberRepository
-from control_api.identity.members import require_owner_for
+from control_api.identity.members import require_owner_for, require_person
 from control_api.identity.model import Invitation, OwnWorkspace
 from control_api.identity.random_token import generate_token, hash_token
 from control_api.identity.repository import IdentityRepository
@@ -84,6 +84,7 @@ class Invitations:
 
     async def accept(self, caller: Member, token: str) -> OwnWorkspace:
         """Who is in the workspace already keeps their role."""
+        require_person(caller)
         now = self._clock()
         async with self._postgres.transaction() as connection:
             invitation = await self._repository.find_invitation(connection, hash_token(token), now)

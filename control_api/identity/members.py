@@ -107,6 +107,12 @@ def require_owner_for(caller: Member, *roles: Role) -> None:
         raise Problem(ProblemKind.OWNER_NEEDED, "Only an owner makes, changes or removes an owner.")
 
 
+def require_person(caller: Member) -> None:
+    """Raises Problem when it is a key: none reaches beyond its workspace."""
+    if caller.key_id is not None:
+        raise Problem(ProblemKind.SIGN_IN_NEEDED, "A key works in its workspace alone; sign in to do this.")
+
+
 def _require(member: WorkspaceMember | None) -> WorkspaceMember:
     if member is None:
         raise not_found("member")

@@ -15,6 +15,7 @@ from control_api.identity.schemas import (
     ProfileChange,
 )
 from control_api.identity.sign_in import PasswordSignIn
+from control_api.identity.users import Users
 from control_api.web.authentication import MEMBER_PROBLEMS, Member, requires
 from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
 from control_api.web.paging import AskedPage
@@ -33,6 +34,11 @@ KeyId = Annotated[str, Path(pattern="^[a-z2-7]{16}$")]
 def _password_sign_in(request: Request) -> PasswordSignIn:
     sign_in: PasswordSignIn = request.app.state.password_sign_in
     return sign_in
+
+
+def _users(request: Request) -> Users:
+    users: Users = request.app.state.users
+    return users
 
 
 def _api_keys(request: Request) -> ApiKeys:
@@ -54,7 +60,7 @@ async def get_profile(caller: ProfileReader, service: ProfileService, response: 
     """Of who has signed in, or whose key it is."""
     found = await service.get_profile(caller)
     response.headers["ETag"] = etag(found.user.version)
-    return ProfileAnswer.of_sign_in(found)
+    return ProfileAnswer.of_sign_in(found, caller)
 
 
 @router.patch(
@@ -73,7 +79,29 @@ async def change_profile(
     """The name. The address is changed by a platform admin."""
     found = await service.update_profile(caller, change.sent_fields(), if_match)
     response.headers["ETag"] = etag(found.user.version)
-    return ProfileAnswer.of_sign_in(found)
+    return ProfileAnswer.of_sign_in(found, caller)
+
+
+@router.delete(
+    "/v1/me",
+    tags=["profile"],
+    summary="Delete the own account",
+    status_code=204,
+    response_class=Response,
+    responses=problem_responses(
+        *MEMBER_PROBLEMS,
+        ProblemKind.SIGN_IN_NEEDED,
+        ProblemKind.LAST_OWNER,
+        ProblemKind.WORKSPACE_IN_USE,
+        ProblemKind.STALE_VERSION,
+    ),
+)
+async def delete_account(
+    caller: ProfileWriter, users: Annotated[Users, Depends(_users)], if_match: IfMatch = None
+) -> None:
+    """Nothing that names the user stays; keys, sessions and memberships end, and with them the personal workspace.
+    Not while they alone own another workspace, or codes or domains are left in the personal one."""
+    await users.delete_own(caller, if_match)
 
 
 @router.post(

@@ -61,11 +61,11 @@ SET last_used_at = $3
 WHERE workspace_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at < $4);
 
 -- name: lock_user
--- The same, until the end of the transaction.
+-- The same, until the end of the transaction. New rows may refer to them meanwhile.
 SELECT id, email, name, role, created_at, updated_at, version
 FROM users
 WHERE id = $1 AND deleted_at IS NULL
-FOR UPDATE;
+FOR NO KEY UPDATE;
 
 -- name: find_sign_in
 -- Who has that address.
@@ -87,7 +87,7 @@ SELECT id, email, name, role, created_at, updated_at, version, password_hash, em
        provider_id AS google_sub
 FROM users
 WHERE id = $1 AND deleted_at IS NULL
-FOR UPDATE;
+FOR NO KEY UPDATE;
 
 -- name: find_google_user
 -- Whose Google account that is.
@@ -213,7 +213,7 @@ SELECT id, email, name, role, created_at, updated_at, version
 FROM users
 WHERE deleted_at IS NULL
   AND id = (SELECT s.user_id FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.token_hash = $1)
-FOR UPDATE;
+FOR NO KEY UPDATE;
 
 -- name: find_refresh
 -- A refresh token and its session, once their user is locked.
@@ -272,6 +272,25 @@ SELECT id, name, personal, timezone, created_at, version
 FROM workspaces
 WHERE id = $1 AND deleted_at IS NULL
 FOR UPDATE;
+
+-- name: lock_workspaces_of_user
+-- The same for all that a user is in.
+SELECT w.id
+FROM workspaces w
+JOIN memberships m ON m.workspace_id = w.id
+WHERE m.user_id = $1 AND w.deleted_at IS NULL
+ORDER BY w.id
+FOR UPDATE OF w;
+
+-- name: list_workspaces_owned_alone
+-- Those that would be left without an owner.
+SELECT w.id, w.name, w.personal, w.timezone, w.created_at, w.version
+FROM workspaces w
+JOIN memberships m ON m.workspace_id = w.id
+WHERE m.user_id = $1 AND m.role = 'owner' AND w.deleted_at IS NULL
+  AND NOT EXISTS (SELECT FROM memberships o
+                  WHERE o.workspace_id = w.id AND o.role = 'owner' AND o.user_id <> $1)
+ORDER BY w.id;
 
 -- name: update_workspace
 -- Name and time zone.
@@ -365,7 +384,7 @@ SELECT id
 FROM users
 WHERE deleted_at IS NULL
   AND id = (SELECT user_id FROM password_resets WHERE token_hash = $1 AND used_at IS NULL AND expires_at > $2)
-FOR UPDATE;
+FOR NO KEY UPDATE;
 
 -- name: end_password_resets
 -- All of one user, who is locked.

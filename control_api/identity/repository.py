@@ -148,6 +148,12 @@ class IdentityRepository:
         for statement in ("revoke_keys_of_workspace", "revoke_invitations_of_workspace", "delete_workspace"):
             await connection.execute(self._sql[statement], workspace.id, now)
 
+    async def lock_workspaces_owned_alone(self, connection: Connection, user_id: UserId) -> list[Workspace]:
+        """No member of any workspace that the user is in changes before the transaction ends."""
+        await connection.execute(self._sql["lock_workspaces_of_user"], user_id)
+        rows = await connection.fetch(self._sql["list_workspaces_owned_alone"], user_id)
+        return [Workspace(**row) for row in rows]
+
     async def create_api_key(  # noqa: PLR0913 - the columns
         self,
         connection: Connection,

@@ -16,10 +16,11 @@ from control_api.identity.password_resets import NewReset
 from control_api.identity.random_token import MAX_LENGTH
 from control_api.identity.sessions import SignedIn
 from control_api.identity.users import NewUser
+from control_api.web.authentication import Member
 from control_api.web.moment import Moment
 from control_api.web.paging import Page
 from control_api.web.partial import Partial, absent
-from control_api.web.permissions import ALL_SCOPES, PERMISSIONS
+from control_api.web.permissions import ALL_SCOPES, PERMISSIONS, Role
 from control_api.web.text import Line
 
 Email = Annotated[
@@ -231,17 +232,25 @@ class ResetAnswer(BaseModel):
 
 
 class ProfileAnswer(UserAnswer):
-    """The caller."""
+    """The caller, where they are asking, and what they may there."""
 
     email_verified: bool
     has_password: bool
+    workspace_id: UUID
+    workspace_role: Role
+    scopes: list[str] = Field(description="Those of the key; of who is signed in `*`: all that the role allows")
+    key_id: str | None = Field(description="None of who is signed in")
 
     @classmethod
-    def of_sign_in(cls, found: SignIn) -> "ProfileAnswer":
+    def of_sign_in(cls, found: SignIn, caller: Member) -> "ProfileAnswer":
         return cls(
             **UserAnswer.of(found.user).model_dump(),
             email_verified=found.email_verified_at is not None,
             has_password=found.password_hash is not None,
+            workspace_id=caller.workspace_id,
+            workspace_role=caller.role,
+            scopes=sorted(caller.scopes),
+            key_id=caller.key_id,
         )
 
 

@@ -12,6 +12,7 @@ from control_api.audit.trail import AuditTrail
 from control_api.clock import Clock, new_id
 from control_api.identity.account_creation import DEFAULT_TIMEZONE
 from control_api.identity.member_repository import MemberRepository
+from control_api.identity.members import require_person
 from control_api.identity.model import OwnWorkspace, Workspace
 from control_api.identity.repository import IdentityRepository
 from control_api.web.authentication import Member
@@ -54,6 +55,7 @@ class Workspaces:
 
     async def create(self, caller: Member, name: str, timezone: str | None) -> OwnWorkspace:
         """The caller owns it."""
+        require_person(caller)
         now = self._clock()
         workspace = Workspace(WorkspaceId(new_id(now)), name, False, timezone or DEFAULT_TIMEZONE, now)
         async with self._postgres.transaction() as connection:

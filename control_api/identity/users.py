@@ -1,6 +1,7 @@
-"""What a platform admin can do with users."""
+"""What a platform admin can do with users, and a user with their own account."""
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,9 +9,11 @@ from control_api.audit.trail import AuditTrail
 from control_api.clock import Clock
 from control_api.identity.account_creation import AccountCreation, new_user
 from control_api.identity.key_format import generate_key
+from control_api.identity.members import require_person
 from control_api.identity.model import NewCredentials, User, Workspace
 from control_api.identity.repository import AddressTaken, IdentityRepository
 from control_api.identity.session_repository import SessionRepository
+from control_api.web.authentication import Member
 from control_api.web.paging import Cursor, Page, PageRequest, page_from
 from control_api.web.permissions import ALL_SCOPES
 from control_api.web.problem import Problem, not_found
@@ -92,9 +95,17 @@ class Users:
         async with self._postgres.transaction() as connection:
             user = _require(await self._repository.lock_user(connection, user_id))
             require_version(if_match, user.version)
-            await self._sessions.revoke_of_user(connection, user.id, now, "deletion")
-            await self._repository.anonymise_user(connection, user, now)
-            await self._audit.record(connection, None, actor, "user.deleted", user.id, now)
+            await self._delete(connection, user, actor, now)
+
+    async def delete_own(self, caller: Member, if_match: str | None) -> None:
+        """As `delete`, once no workspace would be left without an owner; the personal one goes with its user."""
+        require_person(caller)
+        now = self._clock()
+        async with self._postgres.transaction() as connection:
+            user = _require(await self._repository.lock_user(connection, caller.user_id))
+            require_version(if_match, user.version)
+            await self._delete_personal_workspace(connection, user, now)
+            await self._delete(connection, user, caller.actor, now)
 
     async def regenerate_key(self, user_id: UUID, actor: str) -> str:
         """In their personal workspace: the key named `default` is revoked, and this is the new one."""
@@ -106,6 +117,27 @@ class Users:
                 raise not_found("personal workspace")
             await self._repository.revoke_named_key(connection, workspace, user.id, DEFAULT_KEY_NAME, now)
             return await self._create_default_key(connection, workspace, user, actor)
+
+    async def _delete_personal_workspace(self, connection: Connection, user: User, now: datetime) -> None:
+        """Unless somebody else owns it, too. Raises Problem when it is in use, or when there is more."""
+        owned = await self._repository.lock_workspaces_owned_alone(connection, user.id)
+        if others := [str(each.id) for each in owned if not each.personal]:
+            detail = "You alone own other workspaces: make somebody else an owner, or delete them, first."
+            raise Problem(ProblemKind.LAST_OWNER, detail, members={"workspace_ids": others})
+        for workspace in owned:
+            if await self._repository.is_workspace_in_use(connection, workspace):
+                detail = (
+                    "Codes or domains of your personal workspace are not deleted; their scans would lead nowhere."
+                )
+                raise Problem(ProblemKind.WORKSPACE_IN_USE, detail, members={"workspace_ids": [str(workspace.id)]})
+            await self._repository.delete_workspace(connection, workspace, now)
+            actor = f"user:{user.id}"
+            await self._audit.record(connection, workspace.id, actor, "workspace.deleted", workspace.id, now)
+
+    async def _delete(self, connection: Connection, user: User, actor: str, now: datetime) -> None:
+        await self._sessions.revoke_of_user(connection, user.id, now, "deletion")
+        await self._repository.anonymise_user(connection, user, now)
+        await self._audit.record(connection, None, actor, "user.deleted", user.id, now)
 
     async def _create_default_key(self, connection: Connection, workspace: Workspace, user: User, actor: str) -> str:
         key, now = generate_key(), self._clock()

@@ -65,7 +65,7 @@ InvitationsService = Annotated[Invitations, Depends(_invitations)]
     tags=["workspaces"],
     summary="Create a workspace",
     status_code=201,
-    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS),
+    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.SIGN_IN_NEEDED),
 )
 async def create_workspace(
     wanted: WorkspaceWanted,
@@ -73,7 +73,7 @@ async def create_workspace(
     workspaces: WorkspacesService,
     response: Response,
 ) -> OwnWorkspaceAnswer:
-    """The caller owns it. Who is signed in works in it by the header `Scanhop-Workspace`."""
+    """The caller, who is signed in, owns it, and works in it by the header `Scanhop-Workspace`."""
     own = await workspaces.create(caller, wanted.name, wanted.timezone)
     response.headers["Location"] = f"/v1/workspaces/{own.workspace.id}"
     response.headers["ETag"] = etag(own.workspace.version)
@@ -285,7 +285,11 @@ async def revoke_invitation(
     tags=["members"],
     summary="Accept an invitation",
     responses=problem_responses(
-        *MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.INVITATION_NOT_YOURS
+        *MEMBER_PROBLEMS,
+        *BODY_PROBLEMS,
+        ProblemKind.SIGN_IN_NEEDED,
+        ProblemKind.NOT_FOUND,
+        ProblemKind.INVITATION_NOT_YOURS,
     ),
 )
 async def accept_invitation(
@@ -293,5 +297,5 @@ async def accept_invitation(
     caller: Annotated[Member, requires("memberships:write")],
     invitations: InvitationsService,
 ) -> OwnWorkspaceAnswer:
-    """For the user with the invited address. Who is in the workspace already keeps their role."""
+    """For the signed-in user with the invited address. Who is in the workspace already keeps their role."""
     return OwnWorkspaceAnswer.of_own(await invitations.accept(caller, wanted.token))

@@ -17,6 +17,7 @@ class ProblemKind(Enum):
     WORKSPACE_KEY_NEEDED = (403, "This needs the key of a workspace")
     MISSING_SCOPE = (403, "The key may not do this")
     SIGN_IN_OFF = (403, "Signing in is not set up")
+    SIGN_IN_NEEDED = (403, "Only who is signed in may do this")
     REGISTRATION_CLOSED = (403, "Nobody can register here")
     EMAIL_NOT_VERIFIED = (403, "The e-mail address is not verified")
     OWNER_NEEDED = (403, "Only an owner may do this")

@@ -41,6 +41,7 @@ BEYOND_A_SCHEMA = {
     (402, "insufficient_credits"): "the balance is another matter",
     (406, "not_acceptable"): "media types that are not answered",
     (409, None): "what exists already, or is in another state",
+    (403, "sign_in_needed"): "what a key may not, whatever it asks",
     (404, "not_found"): "objects of made-up ids do not exist",
     (422, "idempotency_key_reused"): "a made-up key that was made up before",
     (422, "unknown_model"): "models that were made up",

@@ -135,6 +135,10 @@ async def own_password(world):
     return Wanted({"current_password": PASSWORD, "new_password": "another long password"}, person.headers)
 
 
+async def own_account(world):
+    return Wanted(headers=(await world.person()).headers)
+
+
 async def rolled_back(world):
     qr_id = await world.make("qr_id")
     answer = await world.api.client.patch(f"/v1/qr-codes/{qr_id}", headers=world.headers, json={"name": "New"})
@@ -180,6 +184,7 @@ PREPARED = {
     "POST /v1/public/logout": with_session,
     "POST /v1/public/reset-password": with_reset,
     "POST /v1/me/password": own_password,
+    "DELETE /v1/me": own_account,
     "POST /v1/admin/users": always(email="made@example.com"),
     "PATCH /v1/admin/users/{user_id}": some_user,
     "DELETE /v1/admin/users/{user_id}": some_user,

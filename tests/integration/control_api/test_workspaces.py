@@ -309,3 +309,83 @@ async def test_what_is_read_says_its_version(api, database, ada, team):
     assert read.json()["version"] == 5
     [member] = (await api.client.get(members_url(team), headers=ada.headers)).json()["data"]
     assert member["version"] == 1
+
+
+async def key_of(api, headers):
+    made = await api.client.post("/v1/api-keys", headers=headers, json={"name": "k"})
+    return {"X-API-Key": made.json()["api_key"]}
+
+
+async def test_a_key_never_leaves_its_workspace(api, database, ada, grace, team):
+    key = await key_of(api, grace.headers)
+    problem_of(await api.client.post("/v1/workspaces", headers=key, json={"name": "Mine"}), 403, "sign_in_needed")
+    token = (await invite(api, ada, team, "grace@example.com")).json()["token"]
+    accepting = api.client.post("/v1/invitations/accept", headers=key, json={"token": token})
+    problem_of(await accepting, 403, "sign_in_needed")
+    problem_of(await api.client.delete("/v1/me", headers=key), 403, "sign_in_needed")
+    assert await roles(database, team) == ["owner"]
+
+
+async def test_who_asks_is_told_where_they_are_and_what_they_may(api, database, ada, grace, team):
+    await add_member(database, team, grace, "viewer")
+    wanted = {"name": "k", "scopes": ["profile:read", "qr-codes:read"]}
+    made = (await api.client.post("/v1/api-keys", headers=grace.within(team), json=wanted)).json()
+    told = {
+        "in person": grace.headers,
+        "in another workspace": grace.within(team),
+        "by a key": {"X-API-Key": made["api_key"]},
+    }
+    answers = {name: (await api.client.get("/v1/me", headers=headers)).json() for name, headers in told.items()}
+    assert {answer["id"] for answer in answers.values()} == {grace.user_id}
+    names = ("workspace_id", "workspace_role", "scopes", "key_id")
+    assert {name: tuple(answer[each] for each in names) for name, answer in answers.items()} == {
+        "in person": (grace.workspace_id, "owner", ["*"], None),
+        "in another workspace": (team, "viewer", ["*"], None),
+        "by a key": (team, "viewer", wanted["scopes"], made["id"]),
+    }
+
+
+async def test_who_deletes_their_account_leaves_nothing_that_names_them(api, database):
+    ada = await register(api, "ada@example.com", name="Ada Lovelace")
+    key = await key_of(api, ada.headers)
+    stale = ada.headers | {"If-Match": '"7"'}
+    problem_of(await api.client.delete("/v1/me", headers=stale), 412, "stale_version")
+    assert (await api.client.delete("/v1/me", headers=ada.headers)).status_code == 204
+    for headers in (ada.headers, key):
+        problem_of(await api.client.get("/v1/me", headers=headers), 401, "unauthenticated")
+    refreshing = api.client.post("/v1/public/refresh", json={"refresh_token": ada.refresh_token})
+    problem_of(await refreshing, 401, "unauthenticated")
+    for table in ("users", "workspaces", "memberships", "audit_log", "invitations"):
+        rows = str(await database.fetch(f"SELECT t::text FROM {table} t")).lower()
+        assert "lovelace" not in rows
+        assert "ada@example.com" not in rows
+    rows = await database.fetch("SELECT actor, action FROM audit_log ORDER BY id DESC LIMIT 2")
+    assert {tuple(row) for row in rows} == {
+        (f"user:{ada.user_id}", "workspace.deleted"),
+        (f"user:{ada.user_id}", "user.deleted"),
+    }
+    assert (await register(api, "ada@example.com")).user_id != ada.user_id
+
+
+async def test_an_account_that_a_workspace_or_its_codes_hang_on_stays(api, database, ada, grace, team):
+    refused = problem_of(await api.client.delete("/v1/me", headers=ada.headers), 409, "last_owner")
+    assert refused["workspace_ids"] == [team]
+    await add_member(database, team, grace, "owner")
+    body = {"name": "Menu", "target_url": "https://example.com/"}
+    code = (await api.client.post("/v1/qr-codes", headers=ada.headers, json=body)).json()
+    refused = problem_of(await api.client.delete("/v1/me", headers=ada.headers), 409, "workspace_in_use")
+    assert refused["workspace_ids"] == [ada.workspace_id]
+    assert (await api.client.delete(f"/v1/qr-codes/{code['id']}", headers=ada.headers)).status_code == 204
+    assert (await api.client.delete("/v1/me", headers=ada.headers)).status_code == 204
+    assert await roles(database, team) == ["owner"]
+    problem_of(await api.client.delete("/v1/me", headers=grace.headers), 409, "last_owner")
+
+
+async def test_of_owners_who_all_delete_their_account_at_once_one_stays(api, database, ada, team):
+    owners = [ada]
+    for n in range(3):
+        owners.append(await register(api, f"owner{n}@example.com"))
+        await add_member(database, team, owners[-1], "owner")
+    answers = await asyncio.gather(*(api.client.delete("/v1/me", headers=each.headers) for each in owners))
+    assert sorted(answer.status_code for answer in answers) == [204] * 3 + [409]
+    assert await roles(database, team) == ["owner"]
