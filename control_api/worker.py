@@ -5,8 +5,8 @@ code whose scans are limited; `publish_routes` does it for many; `publish_domain
 domains; `reconcile` holds scans and rollups against each other. By the clock: the visitor salts of today and tomorrow
 are made, old ones deleted; Redis is kept complete, counts of scans are persisted and mended, scheduled changes of
 codes are applied, once a day `reconcile` is enqueued (`control_api.upkeep`), idempotency records that are too old
-are deleted. Credits are granted, expired, charged for scans and proven by jobs of the clock
-(`control_api.jobs.schedule`).
+are deleted. Credits are granted, expired, charged for scans and proven, and what has ended of identity is
+deleted, by jobs of the clock (`control_api.jobs.schedule`).
 
 Several workers may run; the queue gives a job to one of them, and each job may be repeated without harm. When
 Postgres is away the worker waits and connects anew. A job whose store is away is tried again, with growing pauses,
@@ -33,6 +33,7 @@ from control_api.domains.publication import PUBLISH_DOMAINS, publish_domains
 from control_api.domains.repository import DomainRepository
 from control_api.domains.service import Domains
 from control_api.idempotency.repository import delete_old_records
+from control_api.identity.cleanup import Cleanup
 from control_api.jobs.repository import JobRepository
 from control_api.jobs.schedule import ClockJob, ClockJobs
 from control_api.qr_codes.change_code import CodeChanges
@@ -227,7 +228,8 @@ async def _run(settings: Settings) -> None:
     clickhouse = None if url is None else ClickHouse(url, timeout_s=counted_scans.TIMEOUT_S)
     for_reconcile = None if url is None else ClickHouse(url, timeout_s=RECONCILE_TIMEOUT_S)
     credit_jobs = [ClockJob(*job) for job in list_credit_jobs(postgres, for_reconcile, utc_now)]
-    clock_jobs = ClockJobs(postgres, JobRepository(), utc_now, credit_jobs)
+    cleanup = ClockJob("delete_ended_access", "25 3 * * *", Cleanup(postgres, utc_now).run)
+    clock_jobs = ClockJobs(postgres, JobRepository(), utc_now, [*credit_jobs, cleanup])
     try:
         stores = _Stores(postgres, redis, clickhouse)
         scheduled = _scheduled_changes(settings, stores)

@@ -198,9 +198,10 @@ INSERT INTO sessions (id, user_id, method, created_at, refreshed_at, expires_at)
 VALUES ($1, $2, $3, $4, $4, $5);
 
 -- name: delete_ended_sessions
--- A user's sessions that ended before $2; nothing of them is of any use.
+-- Some of those that ended before $1; nothing of them is of any use.
 DELETE FROM sessions
-WHERE user_id = $1 AND expires_at < $2;
+WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING 1;
 
 -- name: create_refresh_token
 -- The next of its session.
@@ -373,10 +374,11 @@ FROM users
 WHERE deleted_at IS NULL AND CASE WHEN $2::uuid IS NULL THEN lower(email) = lower($3) ELSE id = $2 END
 RETURNING user_id;
 
--- name: delete_old_password_resets
--- Those that expired before $1, whoever is asking for one.
+-- name: delete_ended_password_resets
+-- Some of those that ended before $1.
 DELETE FROM password_resets
-WHERE expires_at < $1;
+WHERE token_hash IN (SELECT token_hash FROM password_resets WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING 1;
 
 -- name: lock_user_of_reset
 -- Whose a reset is that can be used, until the end of the transaction.
@@ -404,6 +406,17 @@ RETURNING id, workspace_id, email, role, invited_by, created_at, expires_at;
 UPDATE invitations
 SET revoked_at = $3
 WHERE workspace_id = $1 AND lower(email) = lower($2) AND accepted_at IS NULL AND revoked_at IS NULL;
+
+-- name: delete_invitations_to
+-- In whatever state and workspace.
+DELETE FROM invitations
+WHERE lower(email) = lower($1);
+
+-- name: delete_ended_invitations
+-- Some of those that ended before $1.
+DELETE FROM invitations
+WHERE id IN (SELECT id FROM invitations WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING 1;
 
 -- name: revoke_invitations_of_workspace
 -- All that are open.

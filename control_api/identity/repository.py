@@ -94,7 +94,8 @@ class IdentityRepository:
         await connection.execute(self._sql["set_password"], user_id, password_hash, now, verifies_email)
 
     async def anonymise_user(self, connection: Connection, user: User, now: datetime) -> None:
-        """Their memberships and keys end; what they made stays."""
+        """Their memberships and keys end, and what invites their address; what they made stays."""
+        await connection.execute(self._sql["delete_invitations_to"], user.email)
         await connection.execute(self._sql["revoke_keys_of_user"], user.id, now)
         await connection.execute(self._sql["anonymise_personal_workspace"], user.id, now)
         await connection.execute(self._sql["leave_all_workspaces"], user.id)

@@ -16,8 +16,6 @@ class SessionRepository:
         self._sql = load_queries("control_api.identity")
 
     async def create(self, connection: Connection, session: Session) -> None:
-        """Sessions of the user that have expired are forgotten."""
-        await connection.execute(self._sql["delete_ended_sessions"], session.user_id, session.created_at)
         await connection.execute(
             self._sql["create_session"],
             session.id,
@@ -65,8 +63,7 @@ class SessionRepository:
         now: datetime,
         expires_at: datetime,
     ) -> UserId | None:
-        """`whose`: a user's id or an address. None when there is no such user, which takes the same work."""
-        await connection.execute(self._sql["delete_old_password_resets"], now)
+        """`whose`: a user's id or an address. None when there is no such user."""
         user_id, email = (whose, None) if isinstance(whose, UUID) else (None, whose)
         found: UserId | None = await connection.fetchval(
             self._sql["create_password_reset"], token_hash, user_id, email, now, expires_at

@@ -166,14 +166,19 @@ async def test_an_admin_who_is_no_longer_one_is_out_at_once(api):
 async def test_a_deleted_user_is_anonymous_their_address_free_and_their_codes_redirect(api, database):
     ada = await register(api, "ada@example.com", name="Ada Lovelace")
     key = await made_key(api, ada.headers)
+    host = await register(api, "host@example.com")
+    invited = {"email": "ADA@example.com", "role": "viewer"}
+    url = f"/v1/workspaces/{await create_workspace(api, host)}/invitations"
+    assert (await api.client.post(url, headers=host.headers, json=invited)).status_code == 201
     body = {"name": "Menu", "target_url": "https://example.com/"}
     code = (await api.client.post("/v1/qr-codes", headers=ada.headers, json=body)).json()
     url = f"/v1/admin/users/{ada.user_id}"
     assert (await api.client.delete(url, headers=ADMIN)).status_code == 204
     problem_of(await api.client.delete(url, headers=ADMIN), 404, "not_found")
     problem_of(await api.client.get("/v1/qr-codes", headers=by(key)), 401, "unauthenticated")
-    assert await database.fetchval("SELECT count(*) FROM memberships") == 0
-    for table in ("users", "workspaces", "sessions", "api_keys", "audit_log", "password_resets"):
+    left = await database.fetch("SELECT user_id::text FROM memberships")
+    assert {row["user_id"] for row in left} == {host.user_id}
+    for table in ("users", "workspaces", "sessions", "api_keys", "audit_log", "password_resets", "invitations"):
         rows = str(await database.fetch(f"SELECT t::text FROM {table} t")).lower()
         assert "lovelace" not in rows
         assert "ada@example.com" not in rows

@@ -594,11 +594,3 @@ async def test_a_session_costs_one_query_a_request(api, monkeypatch):
     monkeypatch.setattr(postgres, "connection", lambda: asked.append(1) or connection())
     await api.app.state.authenticator.find_caller(ada.access_token, None)
     assert len(asked) == 1
-
-
-async def test_expired_sessions_are_forgotten_at_the_next_sign_in(api, database):
-    await register(api, "ada@example.com")
-    await database.execute("UPDATE sessions SET expires_at = now() - interval '1 minute'")
-    await login(api)
-    assert await database.fetchval("SELECT count(*) FROM sessions") == 1
-    assert await database.fetchval("SELECT count(*) FROM refresh_tokens") == 1

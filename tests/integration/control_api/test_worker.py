@@ -71,6 +71,9 @@ async def test_it_publishes_what_was_enqueued_makes_the_salts_and_ends_well(post
         await enqueue_publication(connection, qr_id)
         eventually(lambda: client.exists(route_key(DEFAULT_DOMAIN_ID, "jobjob2")) == 1)
     assert await connection.fetchval("SELECT count(*) FROM visitor_salts") == 2
+    outcome = "SELECT last_outcome FROM scheduled_jobs WHERE name = 'delete_ended_access'"
+    while await connection.fetchval(outcome) != "succeeded":  # noqa: ASYNC110 - it is done by another process
+        await asyncio.sleep(0.05)
     await connection.close()
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(15) == 0

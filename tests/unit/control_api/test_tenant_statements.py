@@ -29,6 +29,8 @@ EXCEPTIONS = {
     ("credits/platform.sql", "set_scans_used"),  # the same
     ("credits/proof.sql", "examine"),  # the operator's: the books of every workspace, each held against its own
     ("domains/queries.sql", "lock_domain_by_id"),  # the platform admin's; what follows names the workspace it found
+    ("identity/queries.sql", "delete_ended_invitations"),  # the worker's: of every workspace
+    ("identity/queries.sql", "delete_invitations_to"),  # of a user who is deleted, wherever they were invited
     ("identity/queries.sql", "find_api_key"),  # it is what says which workspace is meant
     ("identity/queries.sql", "find_invitation_by_token"),  # as is this
     ("identity/queries.sql", "revoke_keys_of_user"),  # of a user who is deleted, wherever they were
