@@ -30,10 +30,8 @@ import control_api.system.endpoints
 from control_api.analytics.live import LiveScans
 from control_api.analytics.platform import Platform
 from control_api.analytics.query_service import ScanQueries
-from control_api.analytics.report_service import Reports
-from control_api.analytics.repository import ScanRepository
 from control_api.analytics.scan_store import ScanStore
-from control_api.analytics.service import Analytics
+from control_api.analytics.service import Reports
 from control_api.analytics.slots import Slots
 from control_api.audit.repository import AuditRepository
 from control_api.audit.service import AuditLog
@@ -213,7 +211,6 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
     state.code_names = CodeCatalogue(stores.postgres)
     state.reports = Reports(scans, state.code_names)
     state.platform = Platform(stores.postgres, scans, clock)
-    state.analytics = Analytics(ScanRepository(stores.clickhouse))
     state.scan_queries = ScanQueries(scans, Slots(settings.max_exports, settings.max_exports_each))
     state.health = Health(
         {"postgres": stores.postgres.ping, "redis": stores.ping_redis, "clickhouse": stores.clickhouse.ping},

@@ -1,30 +1,44 @@
 """/v1/qr-codes/{id}/analytics."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import Field
 
-from control_api.analytics.model import Granularity
-from control_api.analytics.period import MOMENT_PATTERN, InvalidPeriod, parse_period
+from control_api.analytics.conditions import one_of
+from control_api.analytics.model import Granularity, Period
+from control_api.analytics.period import InvalidPeriod, parse_period
+from control_api.analytics.scan_set import ScanSet
 from control_api.analytics.schemas import QrCodeAnalytics
-from control_api.analytics.service import Analytics, CodeDirectory
+from control_api.analytics.service import Reports
 from control_api.identity.service import Workspaces
 from control_api.web.authentication import MEMBER_PROBLEMS, Member, requires
 from control_api.web.guarded_route import GuardedRoute
+from control_api.web.moment import BoundText
 from control_api.web.problem import invalid_parameter, problem_responses
 from control_api.web.problem_catalogue import ProblemKind
+from scanhop.wire.ids import WorkspaceId
 
 router = APIRouter(route_class=GuardedRoute, tags=["analytics"])
 Reader = Annotated[Member, requires("analytics:read")]
+AskedGranularity = Annotated[Granularity, Query(description="What a bucket of the series is")]
 _MOMENT = "A date, read in `timezone`, or an RFC 3339 time"
-AskedMoment = Annotated[str, Field(json_schema_extra={"pattern": MOMENT_PATTERN}, examples=["2026-11-01"])]
 
 
-def _analytics(request: Request) -> Analytics:
-    analytics: Analytics = request.app.state.analytics
-    return analytics
+class CodeDirectory(Protocol):
+    """Knows which codes a workspace has."""
+
+    async def get(self, workspace_id: WorkspaceId, qr_id: UUID) -> object:
+        """Raises Problem if it has no such code."""
+
+
+def _reports(request: Request) -> Reports:
+    reports: Reports = request.app.state.reports
+    return reports
+
+
+AskedReports = Annotated[Reports, Depends(_reports)]
 
 
 def _codes(request: Request) -> CodeDirectory:
@@ -43,20 +57,25 @@ class PeriodQuery:
     def __init__(
         self,
         start: Annotated[
-            AskedMoment | None, Query(alias="from", description=f"{_MOMENT}; default: 30 days earlier")
+            BoundText | None, Query(alias="from", description=f"{_MOMENT}; default: 30 days earlier")
         ] = None,
         end: Annotated[
-            AskedMoment | None, Query(alias="to", description=f"{_MOMENT}, itself left out; default: now")
+            BoundText | None, Query(alias="to", description=f"{_MOMENT}, itself left out; default: now")
         ] = None,
         timezone: Annotated[str | None, Query(description="IANA name; default: the workspace's")] = None,
-        granularity: Annotated[Granularity, Query(description="What a bucket of the series is")] = "day",
         include_bots: Annotated[bool, Query(description="Count redirects of bots, too")] = False,
     ) -> None:
         self.start = start
         self.end = end
         self.timezone = timezone
-        self.granularity = granularity
         self.include_bots = include_bots
+
+    def period(self, zone: str, now: datetime, granularity: Granularity = "day") -> Period:
+        """Raises Problem."""
+        try:
+            return parse_period(self.start, self.end, zone, granularity, now)
+        except InvalidPeriod as error:
+            raise invalid_parameter(error.name, str(error)) from None
 
 
 @router.get(
@@ -77,14 +96,13 @@ async def count_scans(  # noqa: PLR0913 - FastAPI hands over each by name
     request: Request,
     codes: Annotated[CodeDirectory, Depends(_codes)],
     workspaces: Annotated[Workspaces, Depends(_workspaces)],
-    analytics: Annotated[Analytics, Depends(_analytics)],
+    reports: AskedReports,
+    granularity: AskedGranularity = "day",
 ) -> QrCodeAnalytics:
     """In all, over time, and by country, device, operating system and browser."""
     await codes.get(caller.workspace_id, qr_id)
     zone = asked.timezone or (await workspaces.get(caller.workspace_id)).timezone
-    try:
-        period = parse_period(asked.start, asked.end, zone, asked.granularity, request.app.state.clock())
-    except InvalidPeriod as error:
-        raise invalid_parameter(error.name, str(error)) from None
-    counts = await analytics.count_scans(caller.workspace_id, qr_id, period, include_bots=asked.include_bots)
-    return QrCodeAnalytics.of(qr_id, period, counts)
+    period = asked.period(zone, request.app.state.clock(), granularity)
+    only_it = (one_of("qr_id", [str(qr_id)]),)
+    scans = ScanSet(caller.workspace_id, period.start, period.end, only_it, asked.include_bots)
+    return QrCodeAnalytics.of(qr_id, await reports.count_code(scans, period))

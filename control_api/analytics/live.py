@@ -205,5 +205,7 @@ def _scan(row: Sequence[Any]) -> LiveScan:
     values = dict(zip(FIELDS, row, strict=True))
     for name in ("received_at", "scanned_at"):
         values[name] = values[name].replace(tzinfo=UTC)
+    for name in ("qr_id", "project_id"):
+        values[name] = values[name] if values[name].int else None
     place = Place(values["received_at"], values["event_id"])
     return LiveScan(place, values.pop("workspace_id"), values.pop("batch_id"), values)

@@ -1,13 +1,11 @@
 """Questions about scans, and their answers."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 Granularity = Literal["hour", "day", "week", "month"]
-DIMENSIONS = ("countries", "devices", "os", "browsers")
 UNIQUE_DEFINITION = "One visitor is one address, device and language per UTC day; unknown visitors are not counted."
 
 
@@ -38,13 +36,3 @@ class Share:
 
     value: str
     scans: int
-
-
-@dataclass(frozen=True)
-class ScanCounts:
-    """Counted scans of a period. `breakdowns`: by each of DIMENSIONS, largest first."""
-
-    total_scans: int
-    unique_visitors: int
-    series: Sequence[Bucket]
-    breakdowns: Mapping[str, Sequence[Share]]

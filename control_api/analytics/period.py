@@ -5,13 +5,14 @@ Monday) or months; where the clocks go forward at midnight, that is the moment a
 the full hour of the zone's time at the start of the period.
 """
 
-import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from control_api.analytics.model import Granularity, Period
+from control_api.web.moment import NO_BOUND, find_bound, start_of_date
 
 DEFAULT_DAYS = 30
 MAX_DAYS = 1830
@@ -22,12 +23,6 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-# For the document: the form of a date or a moment in a question.
-MOMENT_PATTERN = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?([Zz]|[+-][0-9]{2}:[0-9]{2}))?$"
-)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 
 class InvalidPeriod(ValueError):
@@ -49,9 +44,14 @@ def parse_period(
         raise InvalidPeriod("from", "must be before `to`")
     if last - first > timedelta(days=MAX_DAYS):
         raise InvalidPeriod("from", f"must be at most {MAX_DAYS} days before `to`")
-    if granularity == "hour" and last - first > MAX_BUCKETS * _HOUR:
+    return cut(Period(first, last, zone, "day", reaches_now=last >= now), granularity)
+
+
+def cut(period: Period, granularity: Granularity) -> Period:
+    """The same period, in other buckets. Raises InvalidPeriod."""
+    if granularity == "hour" and period.end - period.start > MAX_BUCKETS * _HOUR:
         raise InvalidPeriod("granularity", f"hours fit periods of at most {MAX_BUCKETS // 24} days")
-    return Period(first, last, zone, granularity, reaches_now=last >= now)
+    return replace(period, granularity=granularity)
 
 
 def unix_ms(at: datetime) -> int:
@@ -90,11 +90,6 @@ def hours_of(period: Period) -> list[datetime]:
 def dates_of(period: Period) -> list[date]:
     """The first dates of the period's days, weeks or months, in the zone."""
     return list(_dates(period))
-
-
-def start_of_date(day: date, zone: ZoneInfo) -> datetime:
-    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
-    return midnight.astimezone(UTC).astimezone(zone)
 
 
 def _full_hour(period: Period) -> datetime:
@@ -141,20 +136,9 @@ def _zone_names() -> frozenset[str]:
 
 
 def _parse_moment(name: str, text: str, zone: ZoneInfo) -> datetime:
-    moment = _find_moment(text, zone)
+    moment = find_bound(text, zone)
     if moment is None:
-        raise InvalidPeriod(name, "must be a date or an RFC 3339 time, such as 2026-11-01 or 2026-11-01T00:00:00Z")
+        raise InvalidPeriod(name, NO_BOUND)
     if not EARLIEST <= moment < LATEST:
         raise InvalidPeriod(name, f"must lie in the years {EARLIEST.year} to {LATEST.year - 1}")
     return moment.astimezone(UTC)
-
-
-def _find_moment(text: str, zone: ZoneInfo) -> datetime | None:
-    """A plus sign that was not encoded arrives as a space."""
-    text = text.replace(" ", "+")
-    try:
-        if _DATE.fullmatch(text):
-            return start_of_date(date.fromisoformat(text), zone)
-        return datetime.fromisoformat(text.upper()) if _MOMENT.fullmatch(text) else None
-    except (ValueError, OverflowError):
-        return None

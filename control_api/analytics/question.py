@@ -19,6 +19,7 @@ Measure = Literal["count", "visitors"]
 Order = Literal["largest", "keys"]
 After = Sequence[Any]
 
+_NO_ID = str(UUID(int=0))  # in ClickHouse; answers say null
 # Visitors: a key per day and visitor in 64 bits takes half the memory of the pair.
 MEASURES = {
     "count": "count()",
@@ -73,7 +74,7 @@ def place_of(question: Question, row: dict[str, Any]) -> After:
     if question.is_rows:
         return [row["scanned_at"], row["event_id"]]
     first = [row[question.measures[0]]] if question.order == "largest" else []
-    return [*first, *(row[name] for name in question.group_by)]
+    return [*first, *(_NO_ID if row[name] is None else row[name] for name in question.group_by)]
 
 
 def is_place(question: Question, after: object) -> bool:
@@ -195,6 +196,8 @@ def _shown(name: str, *, quotes_formulas: bool) -> str:
 
 def _cell(expression: str, name: str, quotes_formulas: bool) -> str:
     field = FIELDS.get(name)
+    if field is not None and field.kind is Kind.ID:
+        expression = f"nullIf({expression}, toUUID('{_NO_ID}'))"
     if quotes_formulas and field is not None and field.kind is Kind.TEXT:
         text = f"replaceAll(toString({expression}), '\\r', ' ')"
         starts = r"('=', '+', '-', '@', '\t', '\n', ' ')"

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
 from control_api.analytics.conditions import MAX_TEXT, Condition, InvalidCondition, one_of, parse_condition
-from control_api.analytics.endpoints import PeriodQuery
+from control_api.analytics.endpoints import AskedGranularity, AskedReports, PeriodQuery
 from control_api.analytics.model import Period
-from control_api.analytics.period import InvalidPeriod, parse_period
+from control_api.analytics.period import InvalidPeriod, cut, parse_period
 from control_api.analytics.platform import Platform
 from control_api.analytics.report_schemas import (
     BreakdownAnswer,
@@ -20,12 +20,13 @@ from control_api.analytics.report_schemas import (
     TimeseriesAnswer,
     TopCodesAnswer,
 )
-from control_api.analytics.report_service import CodeNames, Reports
 from control_api.analytics.reports import DIMENSIONS
 from control_api.analytics.scan_set import ScanSet
+from control_api.analytics.service import CodeNames
 from control_api.identity.service import Workspaces
 from control_api.web.authentication import ADMIN_PROBLEMS, MEMBER_PROBLEMS, Member, requires, requires_admin
 from control_api.web.guarded_route import GuardedRoute
+from control_api.web.moment import BoundText
 from control_api.web.problem import invalid_parameter, problem_responses
 from control_api.web.problem_catalogue import ProblemKind
 from control_api.web.text import Line
@@ -106,16 +107,8 @@ def _condition(name: str, text: str) -> Condition:
         raise invalid_parameter(name, str(error)) from None
 
 
-def _reports(request: Request) -> Reports:
-    reports: Reports = request.app.state.reports
-    return reports
-
-
-AskedReports = Annotated[Reports, Depends(_reports)]
-
-
 class _Asked:
-    """What scans a report is about; None in `period.granularity`'s place cannot be: days are the default."""
+    """What scans a report is about."""
 
     def __init__(self, scans: ScanSet, period: Period) -> None:
         self.scans = scans
@@ -133,10 +126,7 @@ async def _asked(
     names: CodeNames = state.code_names
     conditions = filters.conditions()
     zone = asked.timezone or (await workspaces.get(caller.workspace_id)).timezone
-    try:
-        period = parse_period(asked.start, asked.end, zone, asked.granularity, state.clock())
-    except InvalidPeriod as error:
-        raise invalid_parameter(error.name, str(error)) from None
+    period = asked.period(zone, state.clock())
     if filters.tag is not None:
         ids = await names.list_ids_with_tag(caller.workspace_id, filters.tag)
         conditions.append(one_of("qr_id", [str(each) for each in ids]))
@@ -165,14 +155,19 @@ async def get_timeseries(  # noqa: PLR0913 - FastAPI hands over each by name
     caller: Reader,
     asked: Asked,
     reports: AskedReports,
+    granularity: AskedGranularity = "day",
     group_by: Annotated[Dimension | None, Query(description="Splits each bucket by the largest values")] = None,
     top: Annotated[int, Query(ge=1, le=20, description="How many values of `group_by`")] = 5,
     compare: Compare = None,
 ) -> TimeseriesAnswer:
     """By hour, day, week or month; with `group_by`, also by the largest values of a dimension."""
+    try:
+        period = cut(asked.period, granularity)
+    except InvalidPeriod as error:
+        raise invalid_parameter(error.name, str(error)) from None
     dimension = None if group_by is None else str(group_by.value)
     scans = asked.scans if dimension is None else asked.scans.naming([dimension])
-    found = await reports.timeseries(scans, asked.period, group_by=dimension, top=top, compare=compare is not None)
+    found = await reports.timeseries(scans, period, group_by=dimension, top=top, compare=compare is not None)
     return TimeseriesAnswer.of(found)
 
 
@@ -204,8 +199,8 @@ async def get_daily_usage(  # noqa: PLR0913 - FastAPI hands over each by name
     caller: Reader,
     request: Request,
     reports: AskedReports,
-    start: Annotated[str | None, Query(alias="from", description="Default: 29 days before today")] = None,
-    end: Annotated[str | None, Query(alias="to", description="Itself left out; default: now")] = None,
+    start: Annotated[BoundText | None, Query(alias="from", description="Default: 29 days before today")] = None,
+    end: Annotated[BoundText | None, Query(alias="to", description="Itself left out; default: now")] = None,
     timezone: Annotated[str | None, Query(description="IANA name; default: the workspace's")] = None,
 ) -> DailyUsageAnswer:
     """Counted scans, visitors, and QR codes made, for each day of the time zone."""

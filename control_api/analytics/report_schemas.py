@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from control_api.analytics.model import UNIQUE_DEFINITION, Granularity, Period
-from control_api.analytics.report_service import Breakdown, Overview, Timeseries, TopCode, Totals, UsedDay
 from control_api.analytics.schemas import BucketAnswer, ShareAnswer, Zoned
+from control_api.analytics.service import Breakdown, Overview, Timeseries, TopCode, Totals, UsedDay
 
 
 class PeriodAnswer(BaseModel):

@@ -26,8 +26,8 @@ DIMENSIONS: Mapping[str, str] = {
     "rule": "rule_id",
     "variant": "variant",
     "bot_reason": "bot_reason",
-    "project": "toString(project_id)",
-    "domain": "toString(domain_id)",
+    "project": "if(empty(project_id), '', toString(project_id))",
+    "domain": "if(empty(domain_id), '', toString(domain_id))",
     "code": "toString(qr_id)",
 }
 ROLLED_UP: Mapping[str, str] = {"country": "countries", "device": "devices", "os": "os", "browser": "browsers"}

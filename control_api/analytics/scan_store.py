@@ -26,6 +26,7 @@ BOUNDS: Mapping[str, Any] = {
 EXPORT_BOUNDS = {**BOUNDS, "max_execution_time": 3600, "max_memory_usage": 2 << 30}
 _FORMAT = {
     "date_time_output_format": "iso",
+    "format_csv_null_representation": "",
     "output_format_json_quote_64bit_integers": 0,
     "output_format_json_escape_forward_slashes": 0,
 }

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
 
-from control_api.analytics.model import UNIQUE_DEFINITION, Bucket, Granularity, Period, ScanCounts, Share
+from control_api.analytics.model import UNIQUE_DEFINITION, Bucket, Granularity, Share
+from control_api.analytics.service import CodeCounts
 
 
 def _in_its_zone(at: datetime) -> str:
@@ -62,19 +63,20 @@ class QrCodeAnalytics(BaseModel):
     browsers: list[ShareAnswer]
 
     @classmethod
-    def of(cls, qr_id: UUID, period: Period, counts: ScanCounts) -> "QrCodeAnalytics":
-        shares = {name: [ShareAnswer.of(share) for share in found] for name, found in counts.breakdowns.items()}
+    def of(cls, qr_id: UUID, counts: CodeCounts) -> "QrCodeAnalytics":
+        totals, period = counts.totals, counts.totals.period
+        shares = {name: [ShareAnswer.of(share) for share in found] for name, found in counts.shares.items()}
         return cls(
             qr_id=qr_id,
             start=period.start.astimezone(UTC),
             end=period.end.astimezone(UTC),
             timezone=period.zone.key,
             granularity=period.granularity,
-            total_scans=counts.total_scans,
-            unique_visitors=counts.unique_visitors,
+            total_scans=totals.scans,
+            unique_visitors=totals.visitors,
             series=[BucketAnswer.of(bucket) for bucket in counts.series],
-            countries=shares["countries"],
-            devices=shares["devices"],
+            countries=shares["country"],
+            devices=shares["device"],
             os=shares["os"],
-            browsers=shares["browsers"],
+            browsers=shares["browser"],
         )

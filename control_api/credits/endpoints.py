@@ -1,6 +1,6 @@
 """/v1/credits and /v1/token_used."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -36,7 +36,7 @@ from control_api.credits.token_usage import TokenUsage
 from control_api.credits.usage_reporter import Reporter
 from control_api.web.authentication import MEMBER_PROBLEMS, Caller, Member, requires
 from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
-from control_api.web.moment import Moment
+from control_api.web.moment import Bound
 from control_api.web.paging import AskedPage
 from control_api.web.problem import Problem, invalid_parameter, problem_responses
 from control_api.web.problem_catalogue import ProblemKind
@@ -104,8 +104,8 @@ async def list_credit_history(  # noqa: PLR0913 - FastAPI hands over each by nam
     page: AskedPage,
     kind: Annotated[Kind | None, Query(description="Only these")] = None,
     reference: Annotated[Line | None, Query(description="Only what has this one")] = None,
-    start: Annotated[Moment | None, Query(alias="from")] = None,
-    end: Annotated[Moment | None, Query(alias="to", description="Not within")] = None,
+    start: Annotated[Bound | None, Query(alias="from", description="A date in UTC, or an RFC 3339 time")] = None,
+    end: Annotated[Bound | None, Query(alias="to", description="The same; not within")] = None,
 ) -> EntryPage | Response:
     """Newest first. With `Accept: text/csv` all of them at once, as CSV."""
     asked = HistoryFilter(None if kind is None else EntryKind(kind), reference, start, end)
@@ -124,13 +124,18 @@ async def get_credit_usage(
     caller: Reader,
     wallets: Service,
     clock: Annotated[Clock, Depends(_clock)],
-    start: Annotated[date | None, Query(alias="from", description="Default: 30 days, with today")] = None,
-    end: Annotated[date | None, Query(alias="to", description="Not within. Default: tomorrow")] = None,
+    start: Annotated[
+        Bound | None, Query(alias="from", description="A date or time. Default: 30 days earlier")
+    ] = None,
+    end: Annotated[Bound | None, Query(alias="to", description="Not within. Default: tomorrow")] = None,
 ) -> UsageAnswer:
-    """UTC days, also those on which nothing happened."""
+    """UTC days, also those on which nothing happened; of a day that a bound lies in, all of it."""
     tomorrow = clock().date() + DAY
-    last = end or (tomorrow if start is None else max(tomorrow, start + DAY) if start < date.max else start)
-    first = start or (last - timedelta(days=DEFAULT_DAYS) if last.year > 1 else last)
+    if end is not None:
+        last = (end + DAY - timedelta.resolution).date()
+    else:
+        last = tomorrow if start is None else max(tomorrow, start.date() + DAY)
+    first = last - timedelta(days=DEFAULT_DAYS) if start is None else start.date()
     if first >= last:
         raise invalid_parameter("from", "must be before to")
     if (last - first).days > MAX_DAYS:

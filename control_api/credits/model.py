@@ -188,4 +188,4 @@ class DayOfUsage:
     kinds: Mapping[str, int]
     actions: Mapping[str, int]
     scans: int
-    qr_created: int
+    qr_codes_created: int

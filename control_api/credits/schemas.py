@@ -160,7 +160,7 @@ class DayAnswer(BaseModel):
     kinds: dict[str, int] = Field(description="Sums of the entries by kind", examples=[{"usage": -12}])
     actions: dict[str, int] = Field(description="What usage took, by action", examples=[{"ai.tokens": 12}])
     scans: int = Field(description="Counted scans; filled by the worker")
-    qr_created: int
+    qr_codes_created: int
 
     @classmethod
     def of(cls, day: DayOfUsage) -> "DayAnswer":

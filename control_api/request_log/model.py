@@ -25,11 +25,11 @@ class LoggedRequest:
 
 @dataclass(frozen=True)
 class LogFilter:
-    """None: whatever it is. `status_class` 4 is every status from 400 to 499."""
+    """None: whatever it is. `statuses`: the least and the greatest."""
 
     method: str | None = None
     route: str | None = None
-    status_class: int | None = None
+    statuses: tuple[int, int] | None = None
     key_id: str | None = None
     start: datetime | None = None
     end: datetime | None = None

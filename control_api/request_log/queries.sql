@@ -8,7 +8,7 @@ WHERE workspace_id = {workspace_id:UUID}
   AND (time, id) < (fromUnixTimestamp64Micro({after_us:Int64}, 'UTC'), {after_id:UUID})
   AND ({method:String} = '' OR method = {method:String})
   AND ({route:String} = '' OR route = {route:String})
-  AND ({status_class:UInt8} = 0 OR intDiv(status, 100) = {status_class:UInt8})
+  AND status BETWEEN {least_status:UInt16} AND {greatest_status:UInt16}
   AND ({key_id:String} = '' OR key_id = {key_id:String})
 ORDER BY time DESC, id DESC
 LIMIT {limit:UInt32};
@@ -23,7 +23,7 @@ WHERE ({user_id:UUID} = '00000000-0000-0000-0000-000000000000' OR user_id = {use
   AND (time, id) < (fromUnixTimestamp64Micro({after_us:Int64}, 'UTC'), {after_id:UUID})
   AND ({method:String} = '' OR method = {method:String})
   AND ({route:String} = '' OR route = {route:String})
-  AND ({status_class:UInt8} = 0 OR intDiv(status, 100) = {status_class:UInt8})
+  AND status BETWEEN {least_status:UInt16} AND {greatest_status:UInt16}
   AND ({key_id:String} = '' OR key_id = {key_id:String})
 ORDER BY time DESC, id DESC
 LIMIT {limit:UInt32};

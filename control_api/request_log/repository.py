@@ -77,6 +77,7 @@ def _request_from(row: dict[str, Any]) -> LoggedRequest:
 
 
 def _parameters(wanted: LogFilter, page: PageRequest) -> dict[str, Any]:
+    least, greatest = wanted.statuses or (0, 999)
     return {
         "start_us": _unix_us(wanted.start or _EPOCH),
         "end_us": _unix_us(min(wanted.end or _LATEST, _LATEST)),
@@ -84,7 +85,8 @@ def _parameters(wanted: LogFilter, page: PageRequest) -> dict[str, Any]:
         "after_id": str(page.after.id if page.after else _LAST_ID),
         "method": wanted.method or "",
         "route": wanted.route or "",
-        "status_class": wanted.status_class or 0,
+        "least_status": least,
+        "greatest_status": greatest,
         "key_id": wanted.key_id or "",
         "limit": page.limit + 1,
     }

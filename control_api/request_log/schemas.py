@@ -52,11 +52,13 @@ def _asked_filter(
         str | None, Query(pattern=_TEXT, description="Only this template of a path", examples=["/v1/qr-codes"])
     ] = None,
     status: Annotated[
-        Literal["2xx", "3xx", "4xx", "5xx"] | None, Query(description="Only answers of this class")
+        str | None,
+        Query(pattern="^[2-5](xx|[0-9]{2})$", description="Only this status, or this class", examples=["404", "4xx"]),
     ] = None,
     key_id: Annotated[str | None, Query(pattern=_TEXT, description="Only what came with this key")] = None,
 ) -> LogFilter:
-    return LogFilter(method, route, int(status[0]) if status else None, key_id, asked.start, asked.end)
+    statuses = None if status is None else (int(status.replace("x", "0")), int(status.replace("x", "9")))
+    return LogFilter(method, route, statuses, key_id, asked.start, asked.end)
 
 
 AskedFilter = Annotated[LogFilter, Depends(_asked_filter)]

@@ -212,12 +212,17 @@ async def test_usage_is_told_per_day_also_where_there_was_none(api, account):
     assert today["date"] == datetime.now(UTC).date().isoformat()
     assert (today["used"], today["actions"]) == (8, {"ai.tokens": 8})
     assert today["kinds"] == {"grant": 10_000, "usage": -8}
+    assert today["qr_codes_created"] == 0
     assert found["used"] == 8
     assert found["days"][0]["kinds"] == {}
+    for bounds in (("2026-01-02", "2026-01-04"), ("2026-01-02T23:59:59Z", "2026-01-03T00:00:01+00:00")):
+        query = dict(zip(("from", "to"), bounds, strict=True))
+        answer = await api.client.get("/v1/credits/usage", headers=account.headers, params=query)
+        assert [day["date"] for day in answer.json()["days"]] == ["2026-01-02", "2026-01-03"]
     for query, name in (
         ({"from": "2026-01-02", "to": "2026-01-01"}, "from"),
         ({"from": "2020-01-01", "to": "2026-01-01"}, "from"),
-        ({"from": "0001-01-01", "to": "0001-01-01"}, "from"),
+        ({"from": "0001-01-01", "to": "2026-01-01"}, "from"),
         ({"from": "tomorrow"}, "from"),
     ):
         answer = await api.client.get("/v1/credits/usage", headers=account.headers, params=query)

@@ -348,6 +348,19 @@ async def test_groups_are_exported_too(api, account, code, scans):
     assert answer.text == 'day,country,count\n"2026-11-10","\'=1+1",1\n"2026-11-10","DE",2\n'
 
 
+async def test_what_has_no_project_has_null_on_every_page_and_nothing_in_csv(api, account, scans):
+    await scans.add(account, None, AT)
+    await scans.add(account, None, AT, project_id=UUID(int=5))
+    rows = await data_of(api, account, "rows")
+    assert sorted(str(row["project_id"]) for row in rows) == [str(UUID(int=5)), "None"]
+    assert {row["qr_id"] for row in rows} == {None}
+    for order in ("keys", "largest"):
+        pages = await pages_of(api, account, "count", limit=1, group_by=["project_id"], order=order)
+        assert [page[0]["project_id"] for page in pages] == [None, str(UUID(int=5))]
+    answer = await ask(api, account, "count", group_by=["project_id"], params={"format": "csv"})
+    assert answer.text == f'project_id,count\n,1\n"{UUID(int=5)}",1\n'
+
+
 async def test_no_spreadsheet_runs_what_a_visitor_sent(api, account, code, scans):
     hostile = ["=cmd()", "+1", "-1", "@x", "\tx", "\r=1", 'a"b,c\r\nd', "fine"]
     for text in hostile:

@@ -91,6 +91,13 @@ async def test_a_breakdown_says_what_it_does_not_list(api, account, code, scans)
     assert (body["data"], body["total_scans"], body["other_scans"]) == ([{"value": "Bonn", "scans": 3}], 6, 3)
 
 
+async def test_what_is_in_no_project_is_unknown(api, account, code, scans):
+    await scans.add(account, code, AT)
+    await scans.add(account, code, AT, AT, project_id=UUID(int=5))
+    body = await report(api, account, "analytics/breakdown", dimension="project")
+    assert body["data"] == [{"value": str(UUID(int=5)), "scans": 2}, {"value": "", "scans": 1}]
+
+
 async def test_outcomes_and_bot_reasons_are_broken_down_whole(api, account, code, scans):
     await scans.add(account, code, AT)
     await scans.add(account, code, AT, outcome="expired")
@@ -159,6 +166,10 @@ WRONG = [
     ("top-codes", {"limit": 201}, "limit"),
     ("top-codes", {"start": "2026-11-02", "end": "2026-11-01"}, "from"),
     ("overview", {"os": "a\0b"}, "os"),
+    ("overview", {"granularity": "day"}, "granularity"),
+    ("breakdown", {"dimension": "os", "granularity": "day"}, "granularity"),
+    ("top-codes", {"granularity": "day"}, "granularity"),
+    ("timeseries", {"start": "2026-01-01", "end": "2026-11-01", "granularity": "hour"}, "granularity"),
 ]
 
 

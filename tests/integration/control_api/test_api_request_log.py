@@ -71,9 +71,13 @@ async def test_requests_are_listed_newest_first_with_filters_and_pages(open_api,
         assert [row["workspace_id"] for row in everybody if row["route"] == "/v1/admin/users"] == [None, None]
         assert await list_logs(api, ADMIN, f"/v1/admin/users/{account.user_id}/logs") == rows
         problem_of(await api.client.get("/v1/admin/logs", headers=account.headers), 403, "admin_key_needed")
-        assert bad_names(await api.client.get("/v1/logs", headers=account.headers, params={"status": "404"})) == {
-            "status"
-        }
+        assert await list_logs(api, account.headers, status="422") == rows[:1]
+        assert await list_logs(api, account.headers, status="423") == []
+        day = {"from": rows[0]["time"][:10], "to": "2199-01-01"}
+        assert await list_logs(api, account.headers, **day) == rows
+        for wrong in ("40x", "4XX", "1xx", "600", "", "4042"):
+            refused = await api.client.get("/v1/logs", headers=account.headers, params={"status": wrong})
+            assert bad_names(refused) == {"status"}
         metrics = (await api.client.get("/v1/public/metrics")).text
         assert 'scanhop_api_request_log_rows_total{outcome="written"}' in metrics
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_api.web.moment import EARLIEST, LATEST, parse_moment
+from control_api.web.moment import EARLIEST, LATEST, parse_bound, parse_moment
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -46,6 +46,14 @@ def test_a_moment_is_read_with_its_offset_and_kept_in_utc(text):
 def test_what_is_no_moment_or_beyond_the_years_is_refused(value):
     with pytest.raises(ValueError, match="must"):
         parse_moment(value)
+
+
+def test_a_bound_may_be_a_date_too_and_have_lost_its_plus():
+    assert parse_bound("2026-11-01") == datetime(2026, 11, 1, tzinfo=UTC)
+    assert parse_bound("2026-11-01T14:00:00 02:00") == parse_bound("2026-11-01 12:00:00Z") == NOON
+    for wrong in ("2026-11-31", "2026-11-1", "1969-12-31", "9999-12-31", "", 20261101, None):
+        with pytest.raises(ValueError, match="must"):
+            parse_bound(wrong)
 
 
 @given(st.text())

@@ -12,8 +12,8 @@ from control_api.analytics.period import (
     hour_phase_s,
     hours_of,
     parse_period,
-    start_of_date,
 )
+from control_api.web.moment import start_of_date
 
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 
