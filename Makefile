@@ -31,7 +31,7 @@ format: install ## Rewrite the sources in the project's style
 	$(BIN)/ruff format .
 
 bench: install ## Measure what the project claims
-	@for name in freshness redirect stalled_disk ingest crash api ledger images analytics; do PYTHONPATH=. $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in freshness redirect stalled_disk ingest crash csv_import api ledger ledger_faults images analytics time_zones; do PYTHONPATH=. $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 load: install ## Check every answer under load, of the `make up` that runs
 	@$(BIN)/locust -f benchmarks/locustfile.py --headless -u 50 -r 10 -t 60s $(ARGS)

@@ -3,11 +3,16 @@
 Generates scans inside an embedded ClickHouse: thousands of workspaces by Zipf's law, their codes skewed alike, spread
 over a year; some of the workspaces, from the largest to small ones, are accounts of the API. Then asks the API (the
 real application, in this process) for each account's dashboard of the last 30 days: series by day, countries, devices
-and top codes, all four at once as a page would; the same without the rollup, and of a year; and the platform's
-overview. With POSTGRES=1 the same rows go into a Postgres table with a covering index, asked the same by plain SQL.
+and top codes, all four at once as a page would; the same from raw scans alone, as any period is that does not begin
+at a midnight of UTC (the default one, of 30 days until now, too), and of a year; and the platform's overview. An
+answer that is no success ends the program. With POSTGRES=1 the same rows go into a Postgres table with a covering
+index, and plain SQL asks for the same figures, the four at once on four connections. Postgres is spared what the API
+does besides: HTTP, the key, the workspace's zone, JSON.
 
-Prints and writes benchmarks/results/analytics.json: one entry for each number of rows. Wall clock on a shared machine
-is an indication: beside it stands the CPU that ClickHouse spent. The data lie in a temporary folder, below TMPDIR.
+Prints and writes benchmarks/results/analytics.json: one entry for each number of rows. What has a bound is held
+against it, at every number of rows; one that is missed is printed as MISSED and changes nothing else. Wall clock on a
+shared machine is an indication: beside it stands the CPU that ClickHouse spent. The data lie in a temporary folder,
+below TMPDIR.
 """
 
 import asyncio
@@ -17,10 +22,8 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -50,7 +53,12 @@ MAPPED_DAYS = 35
 BYTES_A_ROW = 130
 ADMIN = {"X-API-Key": "benchmark"}
 RESULTS = Path(__file__).parent / "results" / "analytics.json"
-BOUNDS_MS = {"dashboard of 30 days": 100, "platform overview": 300}
+BOUNDS_P95_MS = {
+    "dashboard of 30 days": 100,
+    "dashboard of 30 days, the largest account": 100,
+    "dashboard of 30 days, all from raw": 100,
+    "platform overview": 300,
+}
 
 FILL = """
 INSERT INTO qr_scan_events
@@ -107,11 +115,14 @@ INDEX = """CREATE INDEX ON scans (workspace_id, scanned_at) INCLUDE (qr_id, visi
     WHERE outcome = 'redirect' AND NOT is_bot"""
 _OURS = "workspace_id = $1 AND scanned_at >= $2 AND scanned_at < $3 AND outcome = 'redirect' AND NOT is_bot"
 IN_POSTGRES = [
-    f"""SELECT date_trunc('day', scanned_at, 'UTC'), count(*),
-        count(DISTINCT (date_trunc('day', scanned_at, 'UTC'), visitor)) FROM scans WHERE {_OURS} GROUP BY 1""",  # noqa: S608
-    f"SELECT country, count(*) FROM scans WHERE {_OURS} GROUP BY 1 ORDER BY 2 DESC LIMIT 50",  # noqa: S608
-    f"SELECT device_type, count(*) FROM scans WHERE {_OURS} GROUP BY 1 ORDER BY 2 DESC LIMIT 50",  # noqa: S608
-    f"SELECT qr_id, count(*) FROM scans WHERE {_OURS} GROUP BY 1 ORDER BY 2 DESC LIMIT 10",  # noqa: S608
+    f"""SELECT day, count(*), count(DISTINCT (day, visitor)) FILTER (WHERE visitor != 0)
+        FROM (SELECT date_trunc('day', scanned_at, 'UTC') AS day, visitor FROM scans WHERE {_OURS}) AS ours
+        GROUP BY GROUPING SETS ((day), ())""",  # noqa: S608
+    *(
+        f"""SELECT {column}, count(*), sum(count(*)) OVER () FROM scans WHERE {_OURS}
+        GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {limit}"""  # noqa: S608
+        for column, limit in (("country", 50), ("device_type", 50), ("qr_id", 10))
+    ),
 ]
 
 
@@ -214,8 +225,6 @@ def roll_up(client: Any) -> None:
 
 
 async def ask_api(api: httpx.AsyncClient, accounts: list[tuple[str, str]], pid: int) -> dict[str, Any]:
-    refused: Counter[int] = Counter()
-
     async def dashboard(key: str, days: int, hours: int = 0) -> None:
         """`hours` off midnight: all of it comes from raw scans."""
         start = END - timedelta(days=days, hours=-hours)
@@ -231,10 +240,7 @@ async def ask_api(api: httpx.AsyncClient, accounts: list[tuple[str, str]], pid: 
             *(api.get(f"/v1/analytics/{path}", headers=headers, params=period | query) for path, query in asked)
         )
         for answer in answers:
-            if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
-                refused[days] += 1
-            else:
-                answer.raise_for_status()
+            answer.raise_for_status()
 
     async def platform() -> None:
         (await api.get("/v1/admin/stats/overview", headers=ADMIN)).raise_for_status()
@@ -246,33 +252,34 @@ async def ask_api(api: httpx.AsyncClient, accounts: list[tuple[str, str]], pid: 
         "dashboard of 30 days, all from raw": await timed([lambda k=key: dashboard(k, 30, 1) for key in keys], pid),
         "dashboard of 365 days, all from raw": await timed([lambda k=key: dashboard(k, 365, 1) for key in keys], pid),
         "platform overview": await timed([platform], pid),
-        "answers refused as too expensive, by days": {str(days): count for days, count in refused.items()},
     }
 
 
 async def ask_postgres(dsn: str, client: Any, accounts: list[tuple[str, str]]) -> dict[str, Any]:
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(TABLE)
+    async with asyncpg.create_pool(dsn, min_size=len(IN_POSTGRES), max_size=len(IN_POSTGRES)) as pool:
+        await copy_to_postgres(pool, client)
+
+        async def dashboard(workspace_id: str, days: int) -> None:
+            period = (END - timedelta(days=days), END)
+            await asyncio.gather(*(pool.fetch(statement, workspace_id, *period) for statement in IN_POSTGRES))
+
+        ids = [workspace_id for workspace_id, _ in accounts]
+        return {
+            "Postgres, dashboard of 30 days": await timed([lambda w=one: dashboard(w, 30) for one in ids]),
+            "Postgres, dashboard of 30 days, the largest account": await timed([lambda: dashboard(ids[0], 30)]),
+            "Postgres, dashboard of 365 days": await timed([lambda w=one: dashboard(w, 365) for one in ids]),
+            "Postgres, bytes": await pool.fetchval("SELECT pg_total_relation_size('scans')"),
+        }
+
+
+async def copy_to_postgres(pool: Any, client: Any) -> None:
+    await pool.execute(TABLE)
     started = time.monotonic()
     with client.raw_stream(f"SELECT {', '.join(COPIED)} FROM qr_scan_events", fmt="CSV") as source:  # noqa: S608
-        await connection.copy_to_table("scans", source=pieces(source), columns=COPIED, format="csv")
-    await connection.execute(INDEX)
-    await connection.execute("VACUUM ANALYZE scans")
+        await pool.copy_to_table("scans", source=pieces(source), columns=COPIED, format="csv")
+    await pool.execute(INDEX)
+    await pool.execute("VACUUM ANALYZE scans")
     print(f"in Postgres after {time.monotonic() - started:.0f} s")
-
-    async def dashboard(workspace_id: str, days: int) -> None:
-        for statement in IN_POSTGRES:
-            await connection.fetch(statement, workspace_id, END - timedelta(days=days), END)
-
-    ids = [workspace_id for workspace_id, _ in accounts]
-    figures = {
-        "Postgres, dashboard of 30 days": await timed([lambda w=one: dashboard(w, 30) for one in ids]),
-        "Postgres, dashboard of 30 days, the largest account": await timed([lambda: dashboard(ids[0], 30)]),
-        "Postgres, dashboard of 365 days": await timed([lambda w=one: dashboard(w, 365) for one in ids]),
-        "Postgres, bytes": await connection.fetchval("SELECT pg_total_relation_size('scans')"),
-    }
-    await connection.close()
-    return figures
 
 
 async def pieces(source: Any) -> Any:
@@ -302,11 +309,19 @@ def percentile(values: list[float], share: float) -> float:
 
 def write(entry: dict[str, Any]) -> None:
     for name, figure in entry["figures"].items():
-        print(f"{name:<55} {figure}", f"bound {BOUNDS_MS[name]} ms" if name in BOUNDS_MS else "")
+        print(f"{name:<55} {figure}", verdict(name, figure))
     written = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": {}}
-    written["bounds_p95_ms_at_100_million"] = BOUNDS_MS
+    written.pop("bounds_p95_ms_at_100_million", None)
+    written["bounds_p95_ms"] = BOUNDS_P95_MS
     written["runs"][str(ROWS)] = entry | {"about": describe_machine()}
     RESULTS.write_text(json.dumps(written, indent=2) + "\n")
+
+
+def verdict(name: str, figure: Any) -> str:
+    bound = BOUNDS_P95_MS.get(name)
+    if bound is None:
+        return ""
+    return f"{'REACHED' if figure['p95_ms'] <= bound else 'MISSED'}: {bound} ms"
 
 
 if __name__ == "__main__":
