@@ -159,6 +159,12 @@ async def test_buckets_are_cut_in_the_zone_also_when_the_clocks_change(api, acco
     assert months == [{"month": "2026-10-01", "count": 4}]
 
 
+async def test_hours_of_a_zone_beside_the_full_hour_begin_at_its_own(api, account, code, scans):
+    await scans.add(account, code, "2026-11-10T10:29:59.999Z", "2026-11-10T10:30:00Z")
+    hours = await data_of(api, account, "count", group_by=["hour"], timezone="Asia/Kolkata")
+    assert [row["hour"] for row in hours] == ["2026-11-10T09:30:00.000Z", "2026-11-10T10:30:00.000Z"]
+
+
 async def test_a_visitor_counts_once_per_utc_day_in_each_group(api, account, code, scans):
     await scans.add(account, code, AT, "2026-11-10T12:00:00Z", "2026-11-11T12:00:00Z", visitor=5, os="iOS")
     await scans.add(account, code, AT, visitor=0, os="iOS")

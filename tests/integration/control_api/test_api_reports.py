@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -62,6 +61,16 @@ async def test_the_overview_says_totals_tops_and_how_they_changed(api, account, 
     assert (body["previous"]["from"], body["previous"]["to"]) == ("2026-10-02T00:00:00Z", "2026-11-01T00:00:00Z")
     assert (body["previous"]["total_scans"], body["previous"]["scans_change"]) == (2, 0.5)
     assert (await report(api, account, "analytics/overview"))["previous"] is None
+    body = await report(api, account, "analytics/overview", top=1)
+    assert (body["top"]["country"], body["top"]["os"]) == ([{"value": "DE", "scans": 2}], [{"value": "", "scans": 3}])
+
+
+async def test_the_period_before_one_that_is_no_whole_days_is_as_long(api, account, code, scans):
+    await scans.add(account, code, "2026-11-08T17:59:59.999Z", "2026-11-08T18:00:00Z", "2026-11-10T05:59:59.999Z")
+    asked = {"start": "2026-11-10T06:00:00Z", "end": "2026-11-11T18:00:00Z", "compare": "previous"}
+    previous = (await report(api, account, "analytics/overview", **asked))["previous"]
+    assert (previous["from"], previous["to"]) == ("2026-11-08T18:00:00Z", "2026-11-10T06:00:00Z")
+    assert previous["total_scans"] == 2
 
 
 async def test_the_period_before_has_as_many_days_though_the_clocks_change(api, account):
@@ -190,15 +199,15 @@ async def test_clickhouse_away_makes_every_report_unavailable(open_api):
         problem_of(await api.client.get("/v1/admin/stats/overview", headers=ADMIN), 503, "store_unavailable")
 
 
-async def test_daily_usage_is_thirty_days_of_the_workspace_s_zone(api, account, code, scans, postgres_dsn):
-    connection = await asyncpg.connect(postgres_dsn)
-    await connection.execute("UPDATE workspaces SET timezone = 'Pacific/Auckland'")
-    await connection.close()
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+async def test_daily_usage_is_thirty_days_of_the_workspace_s_zone(api, account, code, scans, database, zone):
+    """At any time one of the two has another date than UTC."""
+    await database.execute("UPDATE workspaces SET timezone = $1", zone)
     now = datetime.now(UTC)
     await scans.add(account, code, now - timedelta(seconds=1), visitor=3)
     body = (await get(api, account, "stats/daily-usage")).json()
-    today = now.astimezone(ZoneInfo("Pacific/Auckland")).date()
-    assert (body["timezone"], len(body["data"])) == ("Pacific/Auckland", 30)
+    today = now.astimezone(ZoneInfo(zone)).date()
+    assert (body["timezone"], len(body["data"])) == (zone, 30)
     assert body["data"][-1] == {"date": today.isoformat(), "scans": 1, "visitors": 1, "qr_codes_created": 1}
     assert body["data"][0]["date"] == (today - timedelta(days=29)).isoformat()
     body = await report(api, account, "stats/daily-usage", start="2026-01-01", end="2026-01-03", timezone="UTC")
@@ -208,16 +217,16 @@ async def test_daily_usage_is_thirty_days_of_the_workspace_s_zone(api, account, 
 async def test_the_platform_overview_counts_all_tenants(api, account, code, scans):
     other = await api.create_account()
     now = datetime.now(UTC)
-    await scans.add(account, code, now, now, now - timedelta(days=3))
+    await scans.add(account, code, now, now, now - timedelta(days=6), now - timedelta(days=7))
     await scans.add(other, None, now - timedelta(days=20), now - timedelta(days=31))
     await scans.add(account, code, now, is_bot=True)
     body = (await api.client.get("/v1/admin/stats/overview", headers=ADMIN)).json()
     assert (body["users"], body["workspaces"], body["qr_codes"]) == (2, 2, {"active": 1})
-    assert body["scans"] == {"today": 2, "last_7_days": 3, "last_30_days": 4}
+    assert body["scans"] == {"today": 2, "last_7_days": 3, "last_30_days": 5}
     top = body["top_workspaces"]
     assert [each["workspace_id"] for each in top] == [account.workspace_id, other.workspace_id]
     assert top[0]["name"] == "user1"
-    assert top[0]["scans"] == {"today": 2, "last_7_days": 3, "last_30_days": 3}
+    assert top[0]["scans"] == {"today": 2, "last_7_days": 3, "last_30_days": 4}
     assert body["newest_batch_at"] is None
 
 
@@ -270,38 +279,40 @@ async def _series_agrees(api, account, zone, moments):
     assert found == _tally(at.replace(minute=0, second=0).astimezone(UTC) for at in inside)
 
 
-FROM_THE_ROLLUP = [
-    ({"start": "2026-11-10", "end": "2026-11-12"}, True),
-    ({"start": "2026-11-10"}, True),
-    ({"start": "2026-11-10T00:00:00Z", "end": "2026-11-25T00:00:00Z"}, True),
-    ({"start": "2026-11-10", "end": "2026-11-11T12:00:00Z"}, False),
-    ({"start": "2026-11-10T01:00:00Z"}, False),
-    ({"start": "2026-11-10", "end": "2026-11-12", "timezone": "Europe/Berlin"}, False),
-    ({"start": "2026-11-10", "end": "2026-11-12", "include_bots": "true"}, False),
-    ({"start": "2026-11-10", "end": "2026-11-12", "outcome": "redirect"}, False),
-    ({"start": "2026-11-10", "end": "2026-11-12", "device": ""}, False),
+FROM_THE_ROLLUP, FROM_RAW = 4, 1
+SOURCES = [
+    ({"start": "2026-11-10", "end": "2026-11-12"}, FROM_THE_ROLLUP),
+    ({"start": "2026-11-10"}, FROM_THE_ROLLUP),
+    ({"start": "2026-11-10T00:00:00Z", "end": "2026-11-12T00:00:00Z"}, FROM_THE_ROLLUP),
+    ({"start": "2026-11-10", "end": "2026-11-11T11:00:00Z"}, FROM_RAW),
+    ({"start": "2026-11-10T01:00:00Z"}, FROM_RAW),
+    ({"start": "2026-11-10", "end": "2026-11-12", "timezone": "America/New_York"}, FROM_RAW + 1),
+    ({"start": "2026-11-10", "end": "2026-11-12", "include_bots": "true"}, FROM_RAW),
+    ({"start": "2026-11-10", "end": "2026-11-12", "outcome": "redirect"}, FROM_RAW),
+    ({"start": "2026-11-10", "end": "2026-11-12", "device": ""}, FROM_RAW),
 ]
 
 
 async def test_whole_utc_days_come_from_the_rollup_and_all_else_from_raw(open_api, clickhouse_url, scans, subtests):
-    """Three scans more are planted in the rollup. A day that is not over is whole when it is asked about until now,
-    and a clock never stands still."""
+    """Three scans more are planted in the rollup, and two in raw beside the period. A day that is not over is whole
+    when it is asked about until now, and a clock never stands still."""
     seconds = itertools.count()
     noon = datetime(2026, 11, 11, 12, tzinfo=UTC)
     async with open_api(clock=lambda: noon + timedelta(seconds=next(seconds)), clickhouse_url=clickhouse_url) as api:
         account = await api.create_account()
         code = await api.create_code(account)
         await scans.add(account, code, AT, country="DE")
+        await scans.add(account, code, "2026-11-09T23:59:59.999Z", "2026-11-12T00:00:00Z")
         await scans.run(
             f"""INSERT INTO daily_aggregates (workspace_id, qr_id, date, scans, countries)
             VALUES ('{account.workspace_id}', '{code["id"]}', '2026-11-10', 3, map('DE', 3))"""
         )
-        for query, is_rolled_up in FROM_THE_ROLLUP:
+        for query, expected in SOURCES:
             with subtests.test(query=query):
                 for path in ("breakdown", "top-codes"):
                     also = {"dimension": "country"} if path == "breakdown" else {}
                     body = await report(api, account, f"analytics/{path}", **query, **also)
-                    assert body["total_scans"] == body["data"][0]["scans"] == (4 if is_rolled_up else 1), path
+                    assert body["total_scans"] == body["data"][0]["scans"] == expected, path
 
 
 def _tally(values):
