@@ -54,7 +54,7 @@ class Ours:
     """The product's ledger, by its one statement."""
 
     def __init__(self, postgres: Postgres) -> None:
-        self._ledger = Ledger(postgres, utc_now)
+        self._ledger = Ledger(postgres)
 
     async def fill(self, workspace_id: UUID, amount: int) -> None:
         await self._ledger.credit(workspace_id, EntryKind.GRANT, amount, Facts("bench"))
@@ -149,7 +149,7 @@ async def charge_routes(dsn: str, redis_url: str, rounds: int, seconds: float) -
     postgres = app.state.users._postgres
     new = await app.state.users.create("bench@example.com", None, "user", "system")
     caller = Member(WorkspaceId(new.workspace.id), new.user.id, Role.OWNER, frozenset("*"), None)
-    ledger, prices = Ledger(postgres, utc_now), PriceList(postgres, PlatformRepository(), utc_now)
+    ledger, prices = Ledger(postgres), PriceList(postgres, PlatformRepository(), utc_now)
     await ledger.credit(caller.workspace_id, EntryKind.GRANT, FUNDS, Facts("bench"))
     async with postgres.connection() as connection:
         await connection.execute(

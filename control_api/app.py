@@ -257,7 +257,7 @@ def _wire_codes(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Cloc
 def _wire_credits(app: FastAPI, stores: Stores, clock: Clock) -> None:
     state, postgres, audit = app.state, stores.postgres, AuditTrail()
     repository, platform = CreditRepository(), PlatformRepository()
-    ledger = Ledger(postgres, clock)
+    ledger = Ledger(postgres)
     state.audit_trail = audit
     state.prices = PriceList(postgres, platform, clock)
     state.charging = Charging(postgres, ledger, state.prices)

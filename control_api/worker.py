@@ -227,7 +227,7 @@ async def _run(settings: Settings) -> None:
     redis = open_redis(require(settings, "redis_url"), timeout_s=REDIS_TIMEOUT_S)
     clickhouse = None if url is None else ClickHouse(url, timeout_s=counted_scans.TIMEOUT_S)
     for_reconcile = None if url is None else ClickHouse(url, timeout_s=RECONCILE_TIMEOUT_S)
-    credit_jobs = [ClockJob(*job) for job in list_credit_jobs(postgres, for_reconcile, utc_now)]
+    credit_jobs = [ClockJob(*job) for job in list_credit_jobs(postgres, for_reconcile)]
     cleanup = ClockJob("delete_ended_access", "25 3 * * *", Cleanup(postgres, utc_now).run)
     clock_jobs = ClockJobs(postgres, JobRepository(), utc_now, [*credit_jobs, cleanup])
     try:

@@ -1,196 +1,220 @@
-"""The ledger as plain Python: what the real one is held against."""
+"""The ledger as plain Python, credit by credit: what the real one is held against.
 
+Every credit is an object of its own. It lies in a lot, and is free, held by a reservation or gone with an entry. What
+the ledger adds up is counted here, and nothing is kept beside the credits that could disagree with them.
+"""
+
+from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
-@dataclass
-class ModelLot:
-    source: str
+@dataclass(frozen=True, order=True)
+class Lot:
+    """Sorts as lots are burnt."""
+
     priority: int
-    expires_at: object
+    expires_at: datetime
+    source: str
     seq: int
-    remaining: int
-    held: int = 0
+
+
+@dataclass(eq=False)
+class Credit:
+    """`holder`: the reservation it is held by; `gone_with`: the number of the entry that took it."""
+
+    lot: Lot
+    holder: "Reservation | None" = None
+    gone_with: int | None = None
+
+
+@dataclass(eq=False)
+class Reservation:
+    amount: int
+    expires_at: datetime
+    state: str = "open"
+    settled_with: int | None = None
+    result: tuple = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    kind: str
+    parts: dict  # credits by the number of their lot, negative where they went
+    balance_after: int
 
     @property
-    def free(self):
-        return self.remaining - self.held
+    def amount(self):
+        return sum(self.parts.values())
 
 
 @dataclass
-class ModelReservation:
-    amount: int
-    expires_at: object
-    holds: dict = field(default_factory=dict)
-    state: str = "open"
-    asked: int | None = None
-    result: tuple | None = None
-
-
 class LedgerModel:
-    """One wallet. Times are numbers; `FOREVER` is none. Each operation answers (outcome, charged, shortfall)."""
+    """One wallet at `now`. Each operation answers (outcome, charged, shortfall)."""
 
-    FOREVER = float("inf")
+    now: datetime
+    refund_grace: object
+    credits: list = field(default_factory=list)
+    lots: list = field(default_factory=list)
+    entries: list = field(default_factory=list)
+    reservations: list = field(default_factory=list)
+    answers: dict = field(default_factory=dict)
 
-    def __init__(self, refund_grace):
-        self.lots = {}
-        self.entries = []  # (kind, amount, {lot: amount}, asked)
-        self.keys = {}
-        self.reservations = {}
-        self.refunded = {}
-        self._grace = refund_grace
+    def count(self, *, lot=None, is_held=False):
+        return sum(
+            each.gone_with is None and (lot is None or each.lot is lot) and (not is_held or each.holder is not None)
+            for each in self.credits
+        )
 
-    @property
-    def balance(self):
-        return sum(lot.remaining for lot in self.lots.values())
+    def credit(self, kind, amount, priority, expires_at, key):
+        def credit():
+            lot = self._add_lot(priority, expires_at, "purchased" if kind == "purchase" else "granted")
+            self._append(kind, [self._add_credit(lot) for _ in range(amount)], +1)
+            return "done", amount, 0
 
-    @property
-    def reserved(self):
-        return sum(lot.held for lot in self.lots.values())
+        return self._once(key, (kind, "in"), amount, credit)
 
-    @property
-    def available(self):
-        return self.balance - self.reserved
+    def debit(self, kind, amount, partly, key):
+        def debit():
+            taken = self._free()[:amount]
+            if len(taken) < amount and not partly:
+                return "insufficient", 0, amount
+            if not taken:
+                return "nothing", 0, amount
+            self._append(kind, taken, -1)
+            return "done", len(taken), amount - len(taken)
 
-    def tidy(self, now):
-        for reservation in self.reservations.values():
-            if reservation.state == "open" and reservation.expires_at <= now:
-                self._unhold(reservation)
-                reservation.state = "timed_out"
-        for lot in sorted(self.lots.values(), key=lambda lot: (lot.expires_at, lot.seq)):
-            if lot.expires_at <= now and lot.free:
-                self._append("expiry", {lot.seq: -lot.free}, lot.free)
+        return self._once(key, (kind, "out"), amount, debit)
 
-    def credit(self, now, kind, amount, priority, expires_at, key):
-        self.tidy(now)
-        if (earlier := self._replay(key, kind, amount)) is not None:
-            return earlier
-        source = "purchased" if kind == "purchase" else "granted"
-        seq = self._append(kind, {}, amount, key)
-        self._add_lot(seq, source, priority, amount, expires_at)
-        return "done", amount, 0
+    def use_tokens(self, request_id, price):
+        self.tidy()
+        name = "tokens", request_id
+        if name not in self.answers:
+            taken = self._free()[:price]
+            if taken:
+                self._append("usage", taken, -1)
+            self.answers[name] = len(taken), price - len(taken)
+            return "done", *self.answers[name]
+        return "replayed", *self.answers[name]
 
-    def debit(self, now, amount, partly, key):
-        self.tidy(now)
-        if (earlier := self._replay(key, "usage", amount)) is not None:
-            return earlier
-        taken = min(amount, self.available) if partly else amount
-        if taken > self.available:
-            return "insufficient", 0, amount
-        if taken == 0:
-            return "nothing", 0, amount
-        self._append("usage", self._burn(now, taken), amount, key)
-        return "done", taken, amount - taken
+    def reserve(self, amount, hold, key):
+        """(answer, the reservation or None)"""
+        self.tidy()
+        name = "reservation", key
+        if key is not None and name in self.answers:
+            earlier = self.answers[name]
+            if earlier.amount != amount:
+                return ("conflict", 0, 0), None
+            return ("replayed" if earlier.state == "open" else "closed", 0, 0), earlier
+        held = self._free()[:amount]
+        if len(held) < amount:
+            return ("insufficient", 0, amount), None
+        reservation = Reservation(amount, self.now + hold)
+        for each in held:
+            each.holder = reservation
+        self.reservations.append(reservation)
+        self.answers[name] = reservation
+        return ("done", 0, 0), reservation
 
-    def reserve(self, now, name, amount, expires_at):
-        self.tidy(now)
-        if amount > self.available:
-            return "insufficient", 0, amount
-        reservation = self.reservations[name] = ModelReservation(amount, expires_at)
-        for seq, part in self._burn(now, amount).items():
-            reservation.holds[seq] = -part
-            self.lots[seq].held -= part
-        return "done", 0, 0
-
-    def settle(self, now, name, amount):
-        self.tidy(now)
-        reservation = self.reservations[name]
-        if reservation.state == "settled" and reservation.asked == amount:
+    def settle(self, reservation, amount):
+        self.tidy()
+        if reservation.state == "settled" and reservation.settled_with == amount:
             return "replayed", *reservation.result
         if reservation.state in {"settled", "released"}:
             return "closed", 0, 0
-        holds = dict(reservation.holds) if reservation.state == "open" else {}
-        self._unhold(reservation)
-        taken = min(amount, self.available)
-        beyond = max(0, taken - sum(holds.values())) if holds else 0
-        rest, parts = taken, {}
-        for lot in self._in_order(self.lots[seq] for seq in holds):
-            used = min(rest, holds[lot.seq])
-            if lot.expires_at > now:
-                more = min(beyond, lot.free - holds[lot.seq])
-                beyond -= more
-                used += more
-            rest -= used
-            if used:
-                parts[lot.seq] = -used
+        taken = (self._held(reservation) + self._free())[:amount]
+        self._end(reservation, "settled")
         if taken:
-            self._append("usage", parts | self._burn(now, rest, without=parts), amount)
-        reservation.state, reservation.asked = "settled", amount
-        reservation.result = taken, amount - taken
-        self.tidy(now)
-        return "done", taken, amount - taken
+            self._append("usage", taken, -1)
+        reservation.settled_with, reservation.result = amount, (len(taken), amount - len(taken))
+        self.tidy()
+        return "done", *reservation.result
 
-    def release(self, now, name):
-        self.tidy(now)
-        reservation = self.reservations[name]
+    def release(self, reservation):
+        self.tidy()
         if reservation.state == "settled":
             return "closed", 0, 0
         if reservation.state != "open":
             return "replayed", 0, 0
-        self._unhold(reservation)
-        reservation.state = "released"
-        self.tidy(now)
+        self._end(reservation, "released")
+        self.tidy()
         return "done", 0, 0
 
-    def refund(self, now, entry, amount):
-        """`entry`: the place of a usage in `entries`."""
-        self.tidy(now)
-        taken = self.entries[entry][2]
-        skipped = self.refunded.get(entry, 0)
-        left = -sum(taken.values()) - skipped
-        given = left if amount is None else amount
-        if given > left or given == 0:
-            return "excessive", 0, left
-        self.refunded[entry] = skipped + given
-        seq = self._append("refund", {}, given)
-        revived, rest = 0, given
-        for lot in reversed(self._in_order(self.lots[each] for each in taken)):
-            part = min(rest, max(0, -taken[lot.seq] - skipped))
-            skipped = max(0, skipped + taken[lot.seq])
-            rest -= part
-            if lot.expires_at > now:
-                lot.remaining += part
-            else:
-                revived += part
-        if revived:
-            late = [self.lots[each] for each in taken if self.lots[each].expires_at <= now]
-            source, priority = max(lot.source for lot in late), max(lot.priority for lot in late)
-            self._add_lot(seq, source, priority, revived, now + self._grace)
-        return "done", given, 0
+    def refund(self, seq, amount, key):
+        """`seq`: of an entry that took credits."""
 
-    def _replay(self, key, kind, asked):
-        if key is None or key not in self.keys:
-            return None
-        earlier_kind, amount, _, earlier_asked = self.entries[self.keys[key]]
-        if (earlier_kind, earlier_asked) == (kind, asked):
-            return "replayed", abs(amount), earlier_asked - abs(amount)
+        def refund():
+            gone = sorted((each for each in self.credits if each.gone_with == seq), key=_place, reverse=True)
+            back = gone[: len(gone) if amount is None else amount]
+            if not back or len(back) < (amount or 0):
+                return "excessive", 0, len(gone)
+            expired = [lot for lot in self.lots if lot.seq in self.entries[seq - 1].parts and self._is_over(lot)]
+            if any(self._is_over(each.lot) for each in back):
+                priority, source = max(lot.priority for lot in expired), max(lot.source for lot in expired)
+                late = self._add_lot(priority, self.now + self.refund_grace, source)
+            for each in back:
+                each.lot = late if self._is_over(each.lot) else each.lot
+            self._append("refund", back, +1)
+            return "done", len(back), 0
+
+        return self._once(key, ("refund", seq), amount, refund)
+
+    def tidy(self):
+        """Whatever has run out is gone."""
+        for reservation in self.reservations:
+            if reservation.state == "open" and reservation.expires_at <= self.now:
+                self._end(reservation, "timed_out")
+        for lot in sorted(self.lots, key=lambda lot: (lot.expires_at, lot.seq)):
+            over = [each for each in self._free(of_all=True) if each.lot is lot and self._is_over(lot)]
+            if over:
+                self._append("expiry", over, -1)
+
+    def _once(self, key, what, amount, do):
+        self.tidy()
+        earlier = self.answers.get(("entry", key)) if key is not None else None
+        if earlier is None:
+            answer = do()
+            if answer[0] == "done":
+                self.answers["entry", key] = what, sum(answer[1:]), answer
+            return answer
+        if earlier[0] == what and amount in (None, earlier[1]):
+            return "replayed", *earlier[2][1:]
         return "conflict", 0, 0
 
-    def _append(self, kind, parts, asked, key=None):
-        for seq, part in parts.items():
-            self.lots[seq].remaining += part
-        self.entries.append((kind, sum(parts.values()) or asked, parts, asked))
-        if key is not None:
-            self.keys[key] = len(self.entries) - 1
-        return len(self.entries)
+    def _append(self, kind, moved, sign):
+        seq = len(self.entries) + 1
+        for each in moved:
+            each.gone_with, each.holder = (seq if sign < 0 else None), None
+        parts = {lot: sign * count for lot, count in Counter(each.lot.seq for each in moved).items()}
+        self.entries.append(Entry(kind, parts, self.count()))
 
-    def _add_lot(self, seq, source, priority, amount, expires_at):
-        self.lots[seq] = ModelLot(source, priority, expires_at, seq, amount)
+    def _add_lot(self, priority, expires_at, source):
+        """Under the number of the entry that follows."""
+        lot = Lot(priority, expires_at, source, len(self.entries) + 1)
+        self.lots.append(lot)
+        return lot
 
-    def _unhold(self, reservation):
-        for seq, part in reservation.holds.items():
-            self.lots[seq].held -= part
-        reservation.holds = {}
+    def _add_credit(self, lot):
+        self.credits.append(Credit(lot))
+        return self.credits[-1]
 
-    def _burn(self, now, amount, without=()):
-        parts = {}
-        for lot in self._in_order(self.lots.values()):
-            if amount and lot.expires_at > now and lot.free and lot.seq not in without:
-                parts[lot.seq] = -min(amount, lot.free)
-                amount += parts[lot.seq]
-        assert amount == 0
-        return parts
+    def _free(self, *, of_all=False):
+        free = [each for each in self.credits if each.gone_with is None and each.holder is None]
+        return sorted((each for each in free if of_all or not self._is_over(each.lot)), key=_place)
 
-    @staticmethod
-    def _in_order(lots):
-        return sorted(lots, key=lambda lot: (lot.priority, lot.expires_at, lot.source, lot.seq))
+    def _held(self, reservation):
+        return sorted((each for each in self.credits if each.holder is reservation), key=_place)
+
+    def _end(self, reservation, state):
+        for each in self._held(reservation):
+            each.holder = None
+        reservation.state = state
+
+    def _is_over(self, lot):
+        return lot.expires_at <= self.now
+
+
+def _place(credit):
+    return credit.lot

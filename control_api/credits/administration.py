@@ -99,7 +99,7 @@ class Administration:
     async def set_monthly_grant(self, workspace_id: UUID, amount: int | None, actor: str) -> Wallet:
         holder, now = await self.find_holder(workspace_id, None), self._clock()
         async with self._postgres.transaction() as connection:
-            await self._repository.set_monthly_grant(connection, holder, amount, now)
+            await self._repository.set_monthly_grant(connection, holder, amount)
             await self._audit.record(
                 connection,
                 holder,

@@ -172,11 +172,16 @@ async def change_credit_settings(change: SettingsChange, caller: BillingWriter, 
     summary="Reserve credits",
     status_code=201,
     responses=problem_responses(
-        *MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.INSUFFICIENT_CREDITS, ProblemKind.CREDIT_KEY_REUSED
+        *MEMBER_PROBLEMS,
+        *BODY_PROBLEMS,
+        ProblemKind.INSUFFICIENT_CREDITS,
+        ProblemKind.CREDIT_KEY_REUSED,
+        ProblemKind.RESERVATION_CLOSED,
     ),
 )
 async def reserve_credits(wanted: ReservationWanted, caller: Spender, wallets: Service) -> ReservationAnswer:
-    """For work whose price shows afterwards: settle it with what it came to, or release it."""
+    """For work whose price shows afterwards: settle it with what it came to, or release it. The same
+    `idempotency_key` answers the same reservation as long as it is open."""
     key = None if wanted.idempotency_key is None else f"client:{wanted.idempotency_key}"
     facts = Facts(caller.actor, wanted.reference, key)
     result = await wallets.reserve(caller, wanted.amount, timedelta(seconds=wanted.hold_s), facts)

@@ -4,10 +4,12 @@ Invariants, of every wallet, at every commit:
 - balance = sum of the amounts of its entries = sum of what remains in its lots, and never below 0. `reserved` = sum
   of its open reservations = sum of what lots are held for; it is part of the balance. What can be spent, `available`,
   is balance - reserved.
-- Entries are numbered 1, 2, 3 ... without a gap, and never change: a mistake is undone by another entry.
+- Entries are numbered 1, 2, 3 ... without a gap, and never change: a mistake is undone by another entry. Their time
+  is the database's, one clock for all processes, and never goes back from one to the next.
 - The allocations of an entry add up to its amount, those of a lot to what remains of it.
-- An idempotency key has one effect in a wallet. The call that comes again gets the first result; with another amount
-  or kind it is a conflict.
+- An idempotency key has one effect among the entries of a wallet, and one among its reservations. The call that comes
+  again gets the first result; with another amount or kind, or for another entry, it is a conflict. A reservation that
+  has ended meanwhile is told as CLOSED.
 - Credits are taken from lots in one order: the lowest priority, the earliest expiry, granted before purchased, the
   oldest. A lot that has expired pays nothing but what was reserved of it before.
 - Whatever has run out (a lot, a reservation's time) is gone before the next thing is done to the wallet, whether or
@@ -26,7 +28,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from control_api.clock import Clock, new_id
+from control_api.clock import Clock
 from control_api.credits.ledger_store import LedgerStore
 from control_api.credits.model import DEFAULT_PRIORITY, REFUND_GRACE, EntryKind, Facts, Result
 from control_api.credits.wallet_gate import WalletGate
@@ -44,13 +46,15 @@ class LotTerms:
 
 
 class Ledger:
-    """Every method is one round trip. Raises StoreUnavailable; the result's outcome says what cannot be done."""
+    """Every method is one round trip. Raises StoreUnavailable; the result's outcome says what cannot be done.
 
-    def __init__(self, postgres: Postgres, clock: Clock, gate: WalletGate | None = None) -> None:
+    `clock`: in place of the database's, for tests.
+    """
+
+    def __init__(self, postgres: Postgres, clock: Clock | None = None) -> None:
         self._postgres = postgres
-        self._store = LedgerStore(postgres)
-        self._clock = clock
-        self._gate = gate or WalletGate()
+        self._store = LedgerStore(postgres, clock)
+        self._gate = WalletGate()
 
     @asynccontextmanager
     async def crowd_kept_off(self, workspace_id: UUID) -> AsyncIterator[None]:
@@ -63,44 +67,37 @@ class Ledger:
         self, workspace_id: UUID, kind: EntryKind, amount: int, facts: Facts, terms: LotTerms | None = None
     ) -> Result:
         """`kind`: grant, purchase or adjustment; a purchased lot is burnt after granted ones."""
-        now, terms = self._clock(), terms or LotTerms()
+        terms = terms or LotTerms()
         source = "purchased" if kind is EntryKind.PURCHASE else "granted"
-        return await self._store.credit(
-            workspace_id, now, new_id(now), kind, amount, source, terms.priority, terms.expires_at, facts
-        )
+        return await self._store.credit(workspace_id, kind, amount, source, terms.priority, terms.expires_at, facts)
 
     async def debit(
         self, workspace_id: UUID, kind: EntryKind, amount: int, facts: Facts, *, partly: bool = False
     ) -> Result:
         """INSUFFICIENT takes nothing; with `partly` what there is is taken and the rest is the shortfall, and NOTHING
         says that there was nothing: then there is no entry, and the key stays free."""
-        now = self._clock()
-        return await self._store.debit(workspace_id, now, new_id(now), kind, amount, facts, partly=partly)
+        return await self._store.debit(workspace_id, kind, amount, facts, partly=partly)
 
     async def reserve(self, workspace_id: UUID, amount: int, facts: Facts, hold: timedelta = DEFAULT_HOLD) -> Result:
         """The result's id is what `settle` and `release` take; what is not ended within `hold` is given back."""
-        now = self._clock()
-        return await self._store.reserve(workspace_id, now, new_id(now), amount, now + hold, facts)
+        return await self._store.reserve(workspace_id, amount, hold, facts)
 
     async def settle(self, workspace_id: UUID, reservation_id: UUID, amount: int, units: int | None = None) -> Result:
         """`amount` may be less than was reserved, 0 too, or more: then what is available is taken beyond it, and what
         is not there is the shortfall. After a time-out nothing is held any more, and what is available is taken."""
-        now = self._clock()
-        return await self._store.settle(workspace_id, now, new_id(now), reservation_id, amount, units, {})
+        return await self._store.settle(workspace_id, reservation_id, amount, units)
 
     async def release(self, workspace_id: UUID, reservation_id: UUID) -> Result:
-        return await self._store.release(workspace_id, self._clock(), reservation_id)
+        return await self._store.release(workspace_id, reservation_id)
 
     async def refund(self, workspace_id: UUID, entry_id: UUID, amount: int | None, facts: Facts) -> Result:
         """Of usage or of a deduction; None: all that was not given back yet. EXCESSIVE says in `shortfall` how much
         that is. Credits whose lot has expired come back in a new lot that lasts REFUND_GRACE."""
-        now = self._clock()
-        return await self._store.refund(workspace_id, now, new_id(now), entry_id, amount, now + REFUND_GRACE, facts)
+        return await self._store.refund(workspace_id, entry_id, amount, REFUND_GRACE, facts)
 
     async def use_tokens(self, workspace_id: UUID, *said: object) -> Result:
         """As LedgerStore.use_tokens."""
-        now = self._clock()
-        return await self._store.use_tokens(workspace_id, now, new_id(now), *said)
+        return await self._store.use_tokens(workspace_id, *said)
 
     async def tidy(self, workspace_id: UUID) -> None:
-        await self._store.tidy(workspace_id, self._clock())
+        await self._store.tidy(workspace_id)

@@ -9,7 +9,7 @@ SELECT * FROM credits_debit($1, $2, $3, $4, $5, $6,
     ROW($7::text, $8::text, $9::text, $10::bigint, $11::bigint, $12::text, $13::text, $14::jsonb)::credit_facts);
 
 -- name: reserve
--- Holds credits until $5.
+-- Holds credits for the time $5.
 SELECT * FROM credits_reserve($1, $2, $3, $4, $5,
     ROW($6::text, $7::text, $8::text, $9::bigint, $10::bigint, $11::text, $12::text, $13::jsonb)::credit_facts);
 

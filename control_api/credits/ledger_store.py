@@ -10,12 +10,13 @@ import asyncio
 import random
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from control_api.clock import Clock, new_id, utc_now
 from control_api.credits.model import Facts, Outcome, Result
 from control_api.credits.wallet_queue import WalletQueue
 from scanhop.stores.errors import StoreUnavailable
@@ -30,16 +31,16 @@ GIVEN_UP = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.L
 class LedgerStore:
     """Reads its statements once. Raises StoreUnavailable."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, clock: Clock | None) -> None:
+        """`clock` None: the database's."""
         self._postgres = postgres
+        self._clock = clock
         self._sql = load_queries("control_api.credits", "ledger.sql")
         self._queue = WalletQueue(self._run)
 
     async def credit(  # noqa: PLR0913 - the columns
         self,
         workspace_id: UUID,
-        now: datetime,
-        entry_id: UUID,
         kind: str,
         amount: int,
         source: str,
@@ -47,73 +48,45 @@ class LedgerStore:
         expires_at: datetime | None,
         facts: Facts,
     ) -> Result:
-        said = (now, entry_id, kind, amount, source, priority, expires_at, *_columns(facts))
+        said = (_new_id(), kind, amount, source, priority, expires_at, *_columns(facts))
         return await self._call("credit", workspace_id, *said)
 
-    async def debit(  # noqa: PLR0913 - the columns
-        self,
-        workspace_id: UUID,
-        now: datetime,
-        entry_id: UUID,
-        kind: str,
-        amount: int,
-        facts: Facts,
-        *,
-        partly: bool,
+    async def debit(self, workspace_id: UUID, kind: str, amount: int, facts: Facts, *, partly: bool) -> Result:
+        return await self._call("debit", workspace_id, _new_id(), kind, amount, partly, *_columns(facts))
+
+    async def reserve(self, workspace_id: UUID, amount: int, hold: timedelta, facts: Facts) -> Result:
+        return await self._call("reserve", workspace_id, _new_id(), amount, hold, *_columns(facts))
+
+    async def settle(self, workspace_id: UUID, reservation_id: UUID, amount: int, units: int | None) -> Result:
+        return await self._call("settle", workspace_id, _new_id(), reservation_id, amount, units, {})
+
+    async def release(self, workspace_id: UUID, reservation_id: UUID) -> Result:
+        return await self._call("release", workspace_id, reservation_id)
+
+    async def refund(
+        self, workspace_id: UUID, entry_id: UUID, amount: int | None, grace: timedelta, facts: Facts
     ) -> Result:
-        return await self._call("debit", workspace_id, now, entry_id, kind, amount, partly, *_columns(facts))
+        return await self._call("refund", workspace_id, _new_id(), entry_id, amount, grace, *_columns(facts))
 
-    async def reserve(  # noqa: PLR0913 - the columns
-        self, workspace_id: UUID, now: datetime, reservation_id: UUID, amount: int, expires_at: datetime, facts: Facts
-    ) -> Result:
-        return await self._call("reserve", workspace_id, now, reservation_id, amount, expires_at, *_columns(facts))
-
-    async def settle(  # noqa: PLR0913 - the columns
-        self,
-        workspace_id: UUID,
-        now: datetime,
-        entry_id: UUID,
-        reservation_id: UUID,
-        amount: int,
-        units: int | None,
-        details: dict[str, Any],
-    ) -> Result:
-        return await self._call("settle", workspace_id, now, entry_id, reservation_id, amount, units, details)
-
-    async def release(self, workspace_id: UUID, now: datetime, reservation_id: UUID) -> Result:
-        return await self._call("release", workspace_id, now, reservation_id)
-
-    async def refund(  # noqa: PLR0913 - the columns
-        self,
-        workspace_id: UUID,
-        now: datetime,
-        refund_id: UUID,
-        entry_id: UUID,
-        amount: int | None,
-        expires_at: datetime,
-        facts: Facts,
-    ) -> Result:
-        said = (now, refund_id, entry_id, amount, expires_at, *_columns(facts))
-        return await self._call("refund", workspace_id, *said)
-
-    async def use_tokens(self, workspace_id: UUID, now: datetime, entry_id: UUID, *said: object) -> Result:
+    async def use_tokens(self, workspace_id: UUID, *said: object) -> Result:
         """`said`: request id, model, prompt and completion tokens, cost, metadata, price, its version, actor."""
-        return await self._call("use_tokens", workspace_id, now, entry_id, *said)
+        return await self._call("use_tokens", workspace_id, _new_id(), *said)
 
-    async def tidy(self, workspace_id: UUID, now: datetime) -> None:
+    async def tidy(self, workspace_id: UUID) -> None:
         """Whatever has run out by now."""
-        await self._fetch("tidy", workspace_id, now)
+        await self._fetch("tidy", workspace_id)
 
     async def _call(self, name: str, workspace_id: UUID, *arguments: object) -> Result:
         outcome, *rest = await self._fetch(name, workspace_id, *arguments)
         return Result(Outcome(outcome), *rest)
 
-    async def _fetch(self, name: str, workspace_id: UUID, *arguments: object) -> Any:
+    async def _fetch(self, name: str, workspace_id: UUID, *said: object) -> Any:
+        arguments = (workspace_id, self._clock and self._clock(), *said)
         if not self._postgres.is_joined:
-            return await self._queue.call(workspace_id, name, (workspace_id, *arguments))
+            return await self._queue.call(workspace_id, name, arguments)
         async with self._postgres.connection() as connection:
             try:
-                return await connection.fetchrow(self._sql[name], workspace_id, *arguments)
+                return await connection.fetchrow(self._sql[name], *arguments)
             except GIVEN_UP as error:
                 raise StoreUnavailable(f"postgres: {error}") from error
 
@@ -136,6 +109,10 @@ async def _send(connection: Connection, statement: str, calls: Sequence[Sequence
     if len(calls) == 1:
         return [await connection.fetchrow(statement, *calls[0])]
     return await connection.fetchmany(statement, calls)
+
+
+def _new_id() -> UUID:
+    return new_id(utc_now())
 
 
 def _columns(facts: Facts) -> tuple[object, ...]:

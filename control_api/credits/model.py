@@ -105,11 +105,11 @@ class Wallet:
 
 @dataclass(frozen=True)
 class Statement:
-    """A wallet with what there is left in it, in burn order; sure to be up to date until `next_due`, or for good."""
+    """A wallet with what there is left in it, in burn order; `is_due`: something in it has run out."""
 
     wallet: Wallet
     lots: Sequence[Lot]
-    next_due: datetime | None
+    is_due: bool
 
 
 @dataclass(frozen=True)

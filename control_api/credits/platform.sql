@@ -62,8 +62,8 @@ ORDER BY ws.id
 LIMIT $3;
 
 -- name: list_due_wallets
--- Wallets in which something has run out by $1.
-SELECT workspace_id FROM wallets WHERE next_due <= $1 ORDER BY next_due LIMIT $2;
+-- Wallets in which something has run out by $1, or by now.
+SELECT workspace_id FROM wallets WHERE next_due <= coalesce($1, clock_timestamp()) ORDER BY next_due LIMIT $2;
 
 -- name: get_usage_counted_to
 -- The first day that was not yet counted after it had closed; NULL: none ever was.

@@ -66,7 +66,7 @@ class PlatformRepository:
         rows = await connection.fetch(self._sql["list_grants_due"], after, key, limit)
         return [(row["workspace_id"], row["amount"]) for row in rows]
 
-    async def list_due_wallets(self, connection: Connection, now: datetime, limit: int) -> list[UUID]:
+    async def list_due_wallets(self, connection: Connection, now: datetime | None, limit: int) -> list[UUID]:
         return [row[0] for row in await connection.fetch(self._sql["list_due_wallets"], now, limit)]
 
     async def get_usage_counted_to(self, connection: Connection) -> date | None:

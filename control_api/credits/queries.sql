@@ -2,7 +2,7 @@
 -- The wallet of a workspace, with what there is left in it: a row for each of the first $2 lots in burn order, or one
 -- without a lot. No row where nothing was ever put into it.
 SELECT w.balance, w.reserved, w.monthly_grant, w.low_balance_thresholds,
-       nullif(w.next_due, 'infinity') AS next_due,
+       w.next_due <= clock_timestamp() AS is_due,
        l.seq, l.source, l.priority, l.amount, l.remaining, l.held, nullif(l.expires_at, 'infinity') AS expires_at,
        l.created_at
 FROM wallets w
@@ -46,19 +46,11 @@ WHERE workspace_id = $1 AND date >= $2 AND date < $3;
 -- name: set_thresholds
 -- Below which balances it is told.
 INSERT INTO wallets (workspace_id, low_balance_thresholds, created_at, updated_at)
-VALUES ($1, $2, $3, $3)
-ON CONFLICT (workspace_id) DO UPDATE SET low_balance_thresholds = excluded.low_balance_thresholds, updated_at = $3;
+VALUES ($1, $2, clock_timestamp(), clock_timestamp())
+ON CONFLICT (workspace_id) DO UPDATE SET low_balance_thresholds = excluded.low_balance_thresholds;
 
 -- name: set_monthly_grant
 -- What the workspace is given each month; NULL: the platform's default.
 INSERT INTO wallets (workspace_id, monthly_grant, created_at, updated_at)
-VALUES ($1, $2, $3, $3)
-ON CONFLICT (workspace_id) DO UPDATE SET monthly_grant = excluded.monthly_grant, updated_at = $3;
-
--- name: list_events
--- What happened in the workspace, for subscribers, after the position $2.
-SELECT position, at, kind, data
-FROM outbox_events
-WHERE workspace_id = $1 AND position > $2
-ORDER BY position
-LIMIT $3;
+VALUES ($1, $2, clock_timestamp(), clock_timestamp())
+ON CONFLICT (workspace_id) DO UPDATE SET monthly_grant = excluded.monthly_grant;

@@ -24,9 +24,9 @@ class CreditRepository:
         rows = await connection.fetch(self._sql["find_wallet"], workspace_id, lots)
         if not rows:
             return None
-        balance, reserved, monthly_grant, thresholds, next_due, *_ = rows[0]
+        balance, reserved, monthly_grant, thresholds, is_due, *_ = rows[0]
         wallet = Wallet(WorkspaceId(workspace_id), balance, reserved, monthly_grant, thresholds)
-        return Statement(wallet, [Lot(*list(row)[5:]) for row in rows if row["seq"] is not None], next_due)
+        return Statement(wallet, [Lot(*list(row)[5:]) for row in rows if row["seq"] is not None], is_due)
 
     async def list_entries(
         self, connection: Connection, workspace_id: UUID, asked: HistoryFilter, before: int | None, limit: int
@@ -50,15 +50,11 @@ class CreditRepository:
         """(date, scans_used, qr_created)."""
         return await connection.fetch(self._sql["list_billing_usage"], workspace_id, first, end)
 
-    async def set_thresholds(
-        self, connection: Connection, workspace_id: UUID, thresholds: Sequence[int], now: datetime
-    ) -> None:
-        await connection.execute(self._sql["set_thresholds"], workspace_id, list(thresholds), now)
+    async def set_thresholds(self, connection: Connection, workspace_id: UUID, thresholds: Sequence[int]) -> None:
+        await connection.execute(self._sql["set_thresholds"], workspace_id, list(thresholds))
 
-    async def set_monthly_grant(
-        self, connection: Connection, workspace_id: UUID, amount: int | None, now: datetime
-    ) -> None:
-        await connection.execute(self._sql["set_monthly_grant"], workspace_id, amount, now)
+    async def set_monthly_grant(self, connection: Connection, workspace_id: UUID, amount: int | None) -> None:
+        await connection.execute(self._sql["set_monthly_grant"], workspace_id, amount)
 
 
 def _entry(row: asyncpg.Record) -> Entry:

@@ -48,10 +48,10 @@ class Credits:
     async def get_statement(self, workspace_id: WorkspaceId) -> Statement:
         """As of now: what has run out meanwhile is not in it."""
         found = await self._find_statement(workspace_id)
-        if found and found.next_due and found.next_due <= self._clock():
+        if found and found.is_due:
             await self._ledger.tidy(workspace_id)
             found = await self._find_statement(workspace_id)
-        return found or Statement(Wallet(workspace_id, 0, 0, None, ()), (), None)
+        return found or Statement(Wallet(workspace_id, 0, 0, None, ()), (), False)
 
     async def list_history(self, workspace_id: WorkspaceId, asked: HistoryFilter, page: PageRequest) -> Page[Entry]:
         """By number, newest first: the cursor's id holds it."""
@@ -101,7 +101,7 @@ class Credits:
     async def set_thresholds(self, caller: Member, thresholds: Sequence[int]) -> Wallet:
         now, wanted = self._clock(), sorted(set(thresholds), reverse=True)
         async with self._postgres.transaction() as connection:
-            await self._repository.set_thresholds(connection, caller.workspace_id, wanted, now)
+            await self._repository.set_thresholds(connection, caller.workspace_id, wanted)
             await self._audit.record(
                 connection,
                 caller.workspace_id,
@@ -121,6 +121,8 @@ class Credits:
         result = await self._ledger.reserve(caller.workspace_id, amount, facts, hold)
         if result.outcome is Outcome.INSUFFICIENT:
             raise insufficient_credits("The reservation", amount, result)
+        if result.outcome is Outcome.CLOSED:
+            raise Problem(ProblemKind.RESERVATION_CLOSED, "The reservation that was made with this key has ended.")
         return require_done(result)
 
     async def settle(self, caller: Member, reservation_id: UUID, amount: int) -> Result:

@@ -330,6 +330,64 @@ async def test_a_reservation_holds_is_settled_once_and_what_is_over_comes_back(a
     problem_of(await api.client.post(f"{url}/{found['id']}/release", headers=other.headers), 404, "not_found")
 
 
+@pytest.mark.parametrize("end", ["settle", "release"])
+async def test_a_reservation_that_has_ended_is_not_told_as_open_when_its_key_comes_again(api, account, end):
+    await add(api, account, 100)
+    url, body = "/v1/credits/reservations", {"amount": 60, "idempotency_key": "job-1"}
+    reserved = (await api.client.post(url, headers=account.headers, json=body)).json()
+    ended = {"json": {"amount": 60}} if end == "settle" else {}
+    answer = await api.client.post(f"{url}/{reserved['id']}/{end}", headers=account.headers, **ended)
+    assert answer.status_code == 200
+    problem_of(await api.client.post(url, headers=account.headers, json=body), 409, "reservation_closed")
+
+
+async def test_another_tenants_reservation_leaves_no_trace(api, account, postgres_dsn):
+    await add(api, account, 100)
+    url = "/v1/credits/reservations"
+    reserved = (await api.client.post(url, headers=account.headers, json={"amount": 60})).json()
+    other = await api.create_account()
+    mine, settlement = f"{url}/{reserved['id']}", {"amount": 60}
+    problem_of(await api.client.post(f"{mine}/release", headers=other.headers), 404, "not_found")
+    problem_of(await api.client.post(f"{mine}/settle", headers=other.headers, json=settlement), 404, "not_found")
+    refund = {"workspace_id": other.workspace_id, "entry_id": str(uuid4()), "reason": "x"}
+    problem_of(await api.client.post("/v1/admin/credits/refund", headers=ADMIN, json=refund), 404, "not_found")
+    connection = await asyncpg.connect(postgres_dsn)
+    assert await connection.fetchval("SELECT count(*) FROM wallets") == 1
+    await connection.close()
+
+
+async def test_the_ledgers_time_is_the_databases(open_api, postgres_dsn):
+    connection = await asyncpg.connect(postgres_dsn)
+    async with open_api(clock=lambda: datetime.now(UTC) + timedelta(days=30)) as api:
+        account = await api.create_account()
+        before = await connection.fetchval("SELECT clock_timestamp()")
+        await add(api, account, 100)
+        await api.client.patch(
+            "/v1/credits/settings", headers=account.headers, json={"low_balance_thresholds": [1000]}
+        )
+        await add(api, account, 100)
+        body = {"amount": 60, "hold_s": 60}
+        await api.client.post("/v1/credits/reservations", headers=account.headers, json=body)
+    after = await connection.fetchval("SELECT clock_timestamp()")
+    times = await connection.fetch("SELECT at FROM credit_entries ORDER BY seq")
+    ends = await connection.fetchval("SELECT expires_at FROM credit_reservations")
+    await connection.close()
+    assert before <= times[0]["at"] <= times[1]["at"] <= ends - timedelta(seconds=60) <= after
+
+
+async def test_a_refunds_key_is_of_the_entry_it_gives_back(api, account):
+    await add(api, account, 100)
+    entries = [(await deduct(api, account, 40)).json()["entry"]["id"] for _ in range(2)]
+    body = {"workspace_id": account.workspace_id, "reason": "sorry", "idempotency_key": "k"}
+    url = "/v1/admin/credits/refund"
+    first, again, other = [
+        await api.client.post(url, headers=ADMIN, json=body | {"entry_id": entry, "amount": 40})
+        for entry in (entries[0], *entries)
+    ]
+    assert again.json() == first.json()
+    problem_of(other, 409, "credit_key_reused")
+
+
 async def test_a_refund_gives_back_once_what_an_entry_took(api, account):
     await add(api, account, 100)
     entry = (await deduct(api, account, 40)).json()["entry"]

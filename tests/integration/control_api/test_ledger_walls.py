@@ -170,6 +170,30 @@ async def test_an_expired_lot_pays_what_was_reserved_of_it_and_nothing_else(post
     assert (await LedgerProof(postgres).examine()).agrees
 
 
+async def test_what_is_settled_beyond_a_reservation_follows_the_burn_order(ledger, postgres):
+    workspace = uuid4()
+    await credit(ledger, workspace, 50, expires_at=NOW + timedelta(days=9))  # 1
+    reservation = await ledger.reserve(workspace, 30, FACTS)
+    await credit(ledger, workspace, 10, expires_at=NOW + timedelta(days=1))  # 2
+    settled = await ledger.settle(workspace, reservation.id, 45)
+    assert (settled.charged, settled.balance, settled.reserved) == (45, 15, 0)
+    async with postgres.connection() as connection:
+        rows = await connection.fetch("SELECT lot_seq, amount FROM credit_allocations WHERE entry_seq = 3 ORDER BY 1")
+    assert [tuple(row) for row in rows] == [(1, -35), (2, -10)]
+    assert (await LedgerProof(postgres).examine()).agrees
+
+
+async def test_time_never_goes_back_from_one_entry_to_the_next(postgres):
+    now = [NOW]
+    ledger, workspace = Ledger(postgres, lambda: now[0]), uuid4()
+    for minutes in (0, -5, 5, 4):
+        now[0] = NOW + timedelta(minutes=minutes)
+        await credit(ledger, workspace, 1)
+    async with postgres.connection() as connection:
+        rows = await connection.fetch("SELECT at FROM credit_entries ORDER BY seq")
+    assert [(row["at"] - NOW) / timedelta(minutes=1) for row in rows] == [0, 0, 5, 5]
+
+
 async def test_a_refund_after_the_lot_expired_comes_as_a_new_lot(postgres):
     now = [NOW]
     ledger, workspace = Ledger(postgres, lambda: now[0]), uuid4()
