@@ -7,7 +7,6 @@ from control_api.clock import Clock, utc_now
 from control_api.credits.ledger import Ledger
 from control_api.credits.monthly_grants import MonthlyGrants
 from control_api.credits.platform_repository import PlatformRepository
-from control_api.credits.prices import PriceList
 from control_api.credits.proof import LedgerProof
 from control_api.credits.run_out import RunOut
 from control_api.credits.scan_billing import ScanBilling
@@ -28,7 +27,6 @@ def list_credit_jobs(
         ("prove_ledger", "40 3 * * *", LedgerProof(postgres).run),
     ]
     if clickhouse is not None:
-        prices = PriceList(postgres, platform, today)
-        billing = ScanBilling(postgres, clickhouse, platform, ledger, prices, today)
+        billing = ScanBilling(postgres, clickhouse, platform, ledger, today)
         jobs.append(("bill_scans", "15 * * * *", billing.run))
     return jobs

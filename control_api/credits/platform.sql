@@ -102,8 +102,18 @@ WHERE billing_usage.charged_at IS NULL;
 SELECT workspace_id, date FROM billing_usage WHERE date < $1 AND charged_at IS NULL ORDER BY date LIMIT $2;
 
 -- name: lock_closed_day
--- One of them, unless it was charged meanwhile.
-SELECT scans_used FROM billing_usage WHERE workspace_id = $1 AND date = $2 AND charged_at IS NULL FOR UPDATE;
+-- One of them, unless it was charged meanwhile, with the price at which the day began.
+SELECT u.scans_used, p.version, p.credits
+FROM billing_usage u
+LEFT JOIN LATERAL (
+    SELECT version, credits
+    FROM credit_prices
+    WHERE action = $3 AND valid_from <= u.date::timestamp AT TIME ZONE 'UTC'
+    ORDER BY valid_from DESC, version DESC
+    LIMIT 1
+) p ON true
+WHERE u.workspace_id = $1 AND u.date = $2 AND u.charged_at IS NULL
+FOR UPDATE OF u;
 
 -- name: close_day
 -- What became of it.

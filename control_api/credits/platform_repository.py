@@ -92,10 +92,13 @@ class PlatformRepository:
         rows = await connection.fetch(self._sql["list_closed_days"], before, limit)
         return [(row["workspace_id"], row["date"]) for row in rows]
 
-    async def lock_closed_day(self, connection: Connection, workspace_id: UUID, day: date) -> int | None:
-        """Its scans; None when it was charged meanwhile."""
-        scans: int | None = await connection.fetchval(self._sql["lock_closed_day"], workspace_id, day)
-        return scans
+    async def lock_closed_day(
+        self, connection: Connection, workspace_id: UUID, day: date, action: str
+    ) -> tuple[int, int | None, int | None] | None:
+        """Its scans, the version of the action's price at its start, and the credits; None when it was charged
+        meanwhile."""
+        row = await connection.fetchrow(self._sql["lock_closed_day"], workspace_id, day, action)
+        return None if row is None else tuple(row)
 
     async def close_day(self, connection: Connection, workspace_id: UUID, day: date, *became: Any) -> None:
         """`became`: price, its version, charged, shortfall, when."""

@@ -1,9 +1,9 @@
 """The scans of a day, after the fact: counted from raw, set and never added, charged once when the day has closed.
 
 A day is open for OPEN_DAYS, today among them, and counted anew by every run. One that has closed since the last run
-is counted a last time and charged: min(available, price), the rest is its shortfall, under the key
-`scans:<workspace>:<date>`. However long the worker was away, each day in between is counted and charged. Redirects
-know nothing of all this.
+is counted a last time and charged, at the price with which it began: min(available, price), the rest is its
+shortfall, under the key `scans:<workspace>:<date>`. However long the worker was away, each day in between is counted
+and charged. Redirects know nothing of all this.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ from control_api.clock import Clock
 from control_api.credits.ledger import Ledger
 from control_api.credits.model import SCAN_COUNTED, EntryKind, Facts
 from control_api.credits.platform_repository import PlatformRepository
-from control_api.credits.prices import PriceList
 from scanhop.stores.clickhouse import ClickHouse, clickhouse_errors
 from scanhop.stores.postgres import Postgres
 from scanhop.stores.sql import load_queries
@@ -30,20 +29,18 @@ DayCount = tuple[UUID, date, int]
 class ScanBilling:
     """Raises StoreError; a run that broke off is made up for by the next."""
 
-    def __init__(  # noqa: PLR0913 - its collaborators
+    def __init__(
         self,
         postgres: Postgres,
         clickhouse: ClickHouse,
         platform: PlatformRepository,
         ledger: Ledger,
-        prices: PriceList,
         clock: Clock,
     ) -> None:
         self._postgres = postgres
         self._clickhouse = clickhouse
         self._platform = platform
         self._ledger = ledger
-        self._prices = prices
         self._clock = clock
         self._sql = load_queries("control_api.credits", "clickhouse.sql")
 
@@ -89,20 +86,17 @@ class ScanBilling:
 
     async def _charge(self, workspace_id: UUID, day: date) -> int:
         """What was taken. The day is closed in the transaction of its charge."""
-        price, now = await self._prices.find(SCAN_COUNTED), self._clock()
         async with self._postgres.joined_transaction(), self._postgres.connection() as connection:
-            scans = await self._platform.lock_closed_day(connection, workspace_id, day)
-            if scans is None:
+            closed = await self._platform.lock_closed_day(connection, workspace_id, day, SCAN_COUNTED)
+            if closed is None:
                 return 0
-            wanted = scans * (price.credits or 0) if price else 0
-            charged = 0
-            if price and wanted:
+            scans, version, price = closed
+            wanted, charged = scans * (price or 0), 0
+            if wanted:
                 key = f"scans:{workspace_id}:{day}"
-                facts = Facts("system", str(day), key, SCAN_COUNTED, scans, price.version)
+                facts = Facts("system", str(day), key, SCAN_COUNTED, scans, version)
                 result = await self._ledger.debit(workspace_id, EntryKind.USAGE, wanted, facts, partly=True)
                 charged = result.charged
-            version = price.version if price else None
-            await self._platform.close_day(
-                connection, workspace_id, day, wanted, version, charged, wanted - charged, now
-            )
+            became = wanted, version, charged, wanted - charged, self._clock()
+            await self._platform.close_day(connection, workspace_id, day, *became)
         return charged

@@ -127,6 +127,15 @@ async def billing(postgres, clickhouse_url, clock):
     await clickhouse.close()
 
 
+async def price_scans(postgres, price, since=datetime(2026, 1, 1, tzinfo=UTC)):
+    async with postgres.connection() as connection:
+        await connection.execute(
+            "INSERT INTO credit_prices (action, credits, valid_from, set_by) VALUES ('scan.counted', $1, $2, 'test')",
+            price,
+            since,
+        )
+
+
 async def usage_rows(postgres):
     async with postgres.connection() as connection:
         rows = await connection.fetch("SELECT date, scans_used, charged, shortfall FROM billing_usage ORDER BY date")
@@ -136,7 +145,7 @@ async def usage_rows(postgres):
 async def test_scans_are_set_while_a_day_is_open_and_charged_once_when_it_has_closed(
     api, account, billing, clock, clickhouse_url, postgres
 ):
-    await set_price(api, "scan.counted", 2)
+    await price_scans(postgres, 2)
     await add(api, account, 100)
     day = date(2026, 12, 1)
     clock.now = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -163,7 +172,7 @@ async def test_scans_are_set_while_a_day_is_open_and_charged_once_when_it_has_cl
 async def test_days_that_were_missed_are_counted_and_charged_and_a_shortfall_is_kept(
     api, account, billing, clock, clickhouse_url, postgres
 ):
-    await set_price(api, "scan.counted", 1)
+    await price_scans(postgres, 1)
     await add(api, account, 12)
     clock.now = datetime(2026, 12, 1, tzinfo=UTC)
     await billing()
@@ -175,6 +184,29 @@ async def test_days_that_were_missed_are_counted_and_charged_and_a_shortfall_is_
     charged = [(5, 0), (5, 0), (2, 3), (0, 5), (0, 5), (None, None), (None, None), (None, None)]
     assert await usage_rows(postgres) == [(day, 5, *each) for day, each in zip(days, charged, strict=True)]
     assert (await balance(api, account))["balance"] == 0
+
+
+async def test_a_day_is_charged_at_the_price_with_which_it_began(
+    api, account, billing, clock, clickhouse_url, postgres
+):
+    await add(api, account, 100)
+    days = [date(2026, 12, 1), date(2026, 12, 2)]
+    clock.now = datetime(2026, 12, 1, 12, tzinfo=UTC)
+    await price_scans(postgres, 2)
+    await price_scans(postgres, 5, since=clock.now)
+    await billing()
+    for day in days:
+        scan(clickhouse_url, account.workspace_id, day, 3)
+    clock.now = datetime(2026, 12, 8, tzinfo=UTC)
+    await price_scans(postgres, 9, since=clock.now)
+    await billing()
+    assert await usage_rows(postgres) == [(days[0], 3, 6, 0), (days[1], 3, 15, 0)]
+    async with postgres.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT u.price_version = p.version, p.credits FROM billing_usage u "
+            "JOIN credit_prices p ON p.version = u.price_version ORDER BY u.date"
+        )
+    assert [tuple(row) for row in rows] == [(True, 2), (True, 5)]
 
 
 async def test_a_code_whose_owner_has_balance_zero_still_redirects(api, account, redis_url, postgres_dsn, spool_root):
