@@ -1,7 +1,8 @@
 """/v1/credits and /v1/token_used."""
 
+from collections.abc import Awaitable
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -32,15 +33,18 @@ from control_api.credits.schemas import (
     UsageAnswer,
 )
 from control_api.credits.service import DAY, Credits
-from control_api.credits.token_usage import TokenUsage
+from control_api.credits.token_usage import TokenCharge, TokenUsage
 from control_api.credits.usage_reporter import Reporter
-from control_api.web.authentication import MEMBER_PROBLEMS, Caller, Member, requires
+from control_api.web.authentication import MEMBER_PROBLEMS, Member, requires
 from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
 from control_api.web.moment import Bound
 from control_api.web.paging import AskedPage
 from control_api.web.problem import Problem, invalid_parameter, problem_responses
 from control_api.web.problem_catalogue import ProblemKind
 from control_api.web.text import Line
+from scanhop.wire.ids import WorkspaceId
+
+Found = TypeVar("Found")
 
 DEFAULT_DAYS = 30
 MAX_DAYS = 366
@@ -110,7 +114,7 @@ async def list_credit_history(  # noqa: PLR0913 - FastAPI hands over each by nam
     """Newest first. With `Accept: text/csv` all of them at once, as CSV."""
     asked = HistoryFilter(None if kind is None else EntryKind(kind), reference, start, end)
     if "text/csv" in request.headers.get("accept", ""):
-        rows = history_csv.write_csv(wallets.export_history(caller.workspace_id, asked))
+        rows = await history_csv.begin_csv(wallets.export_history(caller.workspace_id, asked))
         return StreamingResponse(rows, media_type=history_csv.MEDIA_TYPE)
     return EntryPage.of(await wallets.list_history(caller.workspace_id, asked, page))
 
@@ -238,7 +242,7 @@ async def record_token_usages(
     batch: TokensUsedBatch, caller: Reporter, tokens: Tokens, holders: Holders
 ) -> BatchAnswer:
     """Each for itself: one that cannot be priced hinders none of the others."""
-    return BatchAnswer(data=[await _record_item(used, caller, tokens, holders) for used in batch.items])
+    return await _record_all(batch, caller, tokens, holders)
 
 
 @router.post("/api/v1/token_used/batch", summary="Report AI requests (the same)", responses=_TOKEN_PROBLEMS)
@@ -246,26 +250,42 @@ async def record_token_usages_alias(
     batch: TokensUsedBatch, caller: Reporter, tokens: Tokens, holders: Holders
 ) -> BatchAnswer:
     """As `/v1/token_used/batch`."""
-    return BatchAnswer(data=[await _record_item(used, caller, tokens, holders) for used in batch.items])
+    return await _record_all(batch, caller, tokens, holders)
 
 
-async def _record(used: TokensUsed, caller: Caller, tokens: TokenUsage, holders: Administration) -> TokensCharged:
+async def _record(used: TokensUsed, caller: Reporter, tokens: TokenUsage, holders: Administration) -> TokensCharged:
+    wallet = await _find_wallet(used, caller, holders)
+    return TokensCharged.of(await tokens.record(wallet, caller.actor, used.to_model()))
+
+
+async def _record_all(
+    batch: TokensUsedBatch, caller: Reporter, tokens: TokenUsage, holders: Administration
+) -> BatchAnswer:
+    """Wallet by wallet in one order: of batches that are a transaction each, none waits for one that waits for it."""
+    wallets = [await _outcome(_find_wallet(used, caller, holders)) for used in batch.items]
+    results: dict[int, TokenCharge | Problem] = {}
+    for place in sorted(range(len(wallets)), key=lambda place: str(wallets[place])):
+        wallet, used = wallets[place], batch.items[place]
+        if isinstance(wallet, Problem):
+            results[place] = wallet
+        else:
+            results[place] = await _outcome(tokens.record(wallet, caller.actor, used.to_model()))
+    return BatchAnswer(data=[ItemResult.of(used, results[place]) for place, used in enumerate(batch.items)])
+
+
+async def _find_wallet(used: TokensUsed, caller: Reporter, holders: Administration) -> WorkspaceId:
     if isinstance(caller, Member):
         if used.workspace_id is not None or used.user_id is not None:
             name = "workspace_id" if used.workspace_id is not None else "user_id"
             raise invalid_parameter(name, "is for the credit service's key; a workspace's key says it already")
-        workspace_id = caller.workspace_id
-    else:
-        if (used.workspace_id is None) == (used.user_id is None):
-            raise invalid_parameter("workspace_id", "give it or user_id: whose request was it?")
-        workspace_id = await holders.find_holder(used.workspace_id, used.user_id)
-    return TokensCharged.of(await tokens.record(workspace_id, caller.actor, used.to_model()))
+        return caller.workspace_id
+    if (used.workspace_id is None) == (used.user_id is None):
+        raise invalid_parameter("workspace_id", "give it or user_id: whose request was it?")
+    return await holders.find_holder(used.workspace_id, used.user_id)
 
 
-async def _record_item(used: TokensUsed, caller: Caller, tokens: TokenUsage, holders: Administration) -> ItemResult:
+async def _outcome(work: Awaitable[Found]) -> Found | Problem:
     try:
-        result = await _record(used, caller, tokens, holders)
+        return await work
     except Problem as problem:
-        status: Literal[404, 422] = 404 if problem.kind is ProblemKind.NOT_FOUND else 422
-        return ItemResult(status=status, request_id=used.request_id, code=problem.kind.code, detail=problem.detail)
-    return ItemResult(status=200, request_id=used.request_id, result=result)
+        return problem

@@ -24,13 +24,17 @@ COLUMNS = (
     "actor",
     "details",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\n", "\r", " ")
 
 
-async def write_csv(batches: AsyncIterator[Sequence[Entry]]) -> AsyncIterator[str]:
-    """The header, then a row for each entry."""
-    yield _lines([COLUMNS])
-    async for entries in batches:
+async def begin_csv(batches: AsyncIterator[Sequence[Entry]]) -> AsyncIterator[str]:
+    """The header, then a row for each entry. Raises what the first batch raises, before anything is written."""
+    return _write(await anext(batches, ()), batches)
+
+
+async def _write(first: Sequence[Entry], others: AsyncIterator[Sequence[Entry]]) -> AsyncIterator[str]:
+    yield _lines([COLUMNS, *map(_row, first)])
+    async for entries in others:
         yield _lines([_row(entry) for entry in entries])
 
 
@@ -53,7 +57,7 @@ def _row(entry: Entry) -> Sequence[object]:
 
 
 def _text(value: str | None) -> str:
-    """What people typed is no formula."""
+    """What people typed is no formula, nor what a spreadsheet makes of it once it has cut blanks away."""
     return f"'{value}" if value and value.startswith(_FORMULA) else value or ""
 
 

@@ -26,6 +26,8 @@ from control_api.credits.token_usage import TokenCharge
 from control_api.web.moment import Moment
 from control_api.web.paging import Page
 from control_api.web.partial import Partial, absent
+from control_api.web.problem import Problem
+from control_api.web.problem_catalogue import ProblemKind
 from control_api.web.text import Line
 
 MAX_TOKENS = 1_000_000_000
@@ -469,6 +471,13 @@ class ItemResult(BaseModel):
     result: TokensCharged | None = None
     code: str | None = None
     detail: str | None = None
+
+    @classmethod
+    def of(cls, used: TokensUsed, became: TokenCharge | Problem) -> "ItemResult":
+        if isinstance(became, TokenCharge):
+            return cls(status=200, request_id=used.request_id, result=TokensCharged.of(became))
+        status: Literal[404, 422] = 404 if became.kind is ProblemKind.NOT_FOUND else 422
+        return cls(status=status, request_id=used.request_id, code=became.kind.code, detail=became.detail)
 
 
 class BatchAnswer(BaseModel):

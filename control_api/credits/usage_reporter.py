@@ -5,33 +5,28 @@ The latter speaks for every workspace, on these routes only, and says which one 
 
 import hashlib
 import hmac
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Request, Security
 
-from control_api.web.authentication import _BEARER, _HEADER, Caller, Guard, PlatformAdmin
-
-CREDIT_SERVICE = PlatformAdmin(actor="credit-service")
+from control_api.web.authentication import Caller, CreditService, Guard, Member
 
 
 class ReporterGuard(Guard):
     """As Guard, with one key more."""
 
-    async def __call__(
-        self,
-        request: Request,
-        _bearer: Annotated[Any, Security(_BEARER)] = None,
-        _header: Annotated[Any, Security(_HEADER)] = None,
-    ) -> Caller:
+    async def authenticate(self, request: Request) -> Caller:
         key: str | None = request.app.state.settings.x_api_key
         sent = request.headers.get("x-api-key")
         if key is not None and sent is not None and _is_same(sent, key):
-            request.state.caller = CREDIT_SERVICE
-            return CREDIT_SERVICE
-        return await super().__call__(request)
+            return CreditService()
+        return await super().authenticate(request)
+
+    def admit(self, caller: Caller) -> Caller:
+        return caller if isinstance(caller, CreditService) else super().admit(caller)
 
 
-Reporter = Annotated[Caller, Security(ReporterGuard("credits:spend"))]
+Reporter = Annotated[Member | CreditService, Security(ReporterGuard("credits:spend"))]
 
 
 def _is_same(one: str, other: str) -> bool:

@@ -63,7 +63,14 @@ class Member:
         return is_allowed(scope, self.role, self.scopes)
 
 
-Caller = PlatformAdmin | Member
+@dataclass(frozen=True)
+class CreditService:
+    """Whoever knows SCANHOP_X_API_KEY: reports token usage, of any workspace, and nothing else."""
+
+    actor: str = "credit-service"
+
+
+Caller = PlatformAdmin | Member | CreditService
 
 
 class Authenticator(Protocol):
@@ -91,15 +98,20 @@ class Guard:
     ) -> Caller:
         """The two last arguments are for the OpenAPI document. Raises Problem."""
         if not hasattr(request.state, "caller"):
-            request.state.caller = await _authenticate(request, in_workspace=self.scope is not None)
-        caller: Caller = request.state.caller
+            request.state.caller = await self.authenticate(request)
+        return self.admit(request.state.caller)
+
+    async def authenticate(self, request: Request) -> Caller:
+        return await _authenticate(request, in_workspace=self.scope is not None)
+
+    def admit(self, caller: Caller) -> Caller:
         return _admin_from(caller) if self.scope is None else _member_from(caller, self.scope)
 
 
 def _admin_from(caller: Caller) -> PlatformAdmin:
     if isinstance(caller, PlatformAdmin):
         return caller
-    if not caller.is_platform_admin:
+    if not isinstance(caller, Member) or not caller.is_platform_admin:
         raise Problem(ProblemKind.ADMIN_KEY_NEEDED, "The key or the session is not a platform admin's.")
     return PlatformAdmin(caller.actor)
 

@@ -202,6 +202,15 @@ async def test_history_comes_as_csv_when_asked_for(api, account):
     assert (rows[1]["reason"], rows[1]["reference"]) == ("'=1+1", 'a "b", c')
 
 
+async def test_a_history_that_cannot_be_read_is_an_error_and_no_csv(api, account, postgres_dsn):
+    """Postgres says no once the caller is known, before the first row."""
+    connection = await asyncpg.connect(postgres_dsn)
+    await connection.execute("ALTER TABLE credit_entries RENAME TO elsewhere")
+    await connection.close()
+    headers = account.headers | {"Accept": "text/csv"}
+    problem_of(await api.client.get("/v1/credits/history", headers=headers), 503, "store_unavailable")
+
+
 async def test_usage_is_told_per_day_also_where_there_was_none(api, account):
     await add(api, account, 10_000)
     await report(api, account)
@@ -470,10 +479,39 @@ async def test_the_credit_services_key_reports_for_every_workspace_and_does_noth
             assert answer.json()["balance"] == 92
         answer = await api.client.post("/v1/token_used", headers=service, json=body | {"user_id": str(uuid4())})
         problem_of(answer, 404, "not_found")
+        assert "ratelimit" in answer.headers  # as any key, and unlike the platform admin's
         problem_of(await api.client.get("/v1/credits", headers=service), 401, "unauthenticated")
         problem_of(await api.client.get("/v1/admin/jobs", headers=service), 401, "unauthenticated")
         answer = await report(api, account, workspace_id=account.workspace_id)
         assert bad_names(answer) == {"workspace_id"}
+
+
+async def test_a_batch_that_is_a_transaction_locks_wallets_in_one_order(open_api, postgres_dsn):
+    """Whoever waits for the first wallet holds none of the others, in whatever order they are named."""
+    async with open_api(x_api_key="the-credit-services-key") as api:
+        wallets = sorted([(await api.create_account()).workspace_id for _ in range(3)])
+        for wallet in wallets:
+            body = {"workspace_id": wallet, "amount": 100, "reason": "test"}
+            await api.client.post("/v1/admin/credits/add", headers=ADMIN, json=body)
+        request = {"model": "gpt-4o", "prompt_tokens": 1000, "completion_tokens": 500}
+        items = [request | {"request_id": wallet, "workspace_id": wallet} for wallet in reversed(wallets)]
+        headers = {"X-API-Key": "the-credit-services-key", "Idempotency-Key": "k"}
+        blocker, looker = [await asyncpg.connect(postgres_dsn) for _ in range(2)]
+        async with blocker.transaction():
+            await blocker.execute("SELECT FROM wallets WHERE workspace_id = $1 FOR UPDATE", wallets[0])
+            sent = api.client.post("/v1/token_used/batch", headers=headers, json={"items": items})
+            batch = asyncio.create_task(sent)
+            async with asyncio.timeout(20):
+                while not await looker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            rows = await looker.fetch("SELECT workspace_id FROM wallets ORDER BY 1 FOR UPDATE SKIP LOCKED")
+            assert [str(row["workspace_id"]) for row in rows] == wallets[1:]
+        results = (await batch).json()["data"]
+        assert [(each["request_id"], each["status"]) for each in results] == [
+            (wallet, 200) for wallet in reversed(wallets)
+        ]
+        for each in (blocker, looker):
+            await each.close()
 
 
 # --- settings ---
