@@ -4,8 +4,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """ASGI middleware inside of the RequestFrame, which logs a HEAD as it is: behind it, it is a GET. A stream ends with
-    its head."""
+    """ASGI middleware: inside of it a HEAD is a GET, outside it is what it is. A stream ends with its head."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
