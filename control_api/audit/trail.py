@@ -14,8 +14,8 @@ from scanhop.stores.sql import load_queries
 
 
 @dataclass(frozen=True)
-class AuditEntry:
-    """What is new of one of several objects."""
+class AuditedChange:
+    """What is new of one of several objects, before it is an AuditEntry."""
 
     object_id: UUID | str
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class AuditTrail:
         workspace_id: UUID | None,
         actor: str,
         action: str,
-        entries: Sequence[AuditEntry],
+        entries: Sequence[AuditedChange],
         now: datetime,
     ) -> None:
         """The same of several objects, in one round trip."""

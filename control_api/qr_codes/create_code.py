@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from control_api.audit.trail import AuditEntry
+from control_api.audit.trail import AuditedChange
 from control_api.clock import Clock, new_id
 from control_api.qr_codes.code_words import draw_decent
 from control_api.qr_codes.model import Author, NewQrCode, QrCode
@@ -99,7 +99,7 @@ class CodeCreation:
         async with self._postgres.transaction() as connection:
             wanted, outcomes = await self._prepare(connection, author, news, hashes, now)
             created = await self._insert(connection, author, wanted, now)
-            entries = [AuditEntry(code.id, _audited(code)) for code in created.values()]
+            entries = [AuditedChange(code.id, _audited(code)) for code in created.values()]
             routes = await self._writer.record(connection, author, entries, now, CREATED) if entries else []
         await self._writer.publish(routes)
         taken = {each.place: _taken(each.row["short_code"]) for each in wanted}

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from control_api.audit.trail import AuditEntry, AuditTrail
+from control_api.audit.trail import AuditedChange, AuditTrail
 from control_api.qr_codes.model import Author, QrCode
 from control_api.qr_codes.publication import enqueue_publications
 from control_api.qr_codes.repository import QrCodeRepository
@@ -84,11 +84,11 @@ class VersionWriter:
             return {}, []
         rows = [draft.to_row() for draft in drafts]
         codes = await self._repository.update(connection, author.workspace_id, rows, now)
-        entries = [AuditEntry(draft.wanted.id, draft.changes, draft.reason) for draft in drafts]
+        entries = [AuditedChange(draft.wanted.id, draft.changes, draft.reason) for draft in drafts]
         return codes, await self.record(connection, author, entries, now, action)
 
     async def record(
-        self, connection: Connection, author: Author, entries: Sequence[AuditEntry], now: datetime, action: str
+        self, connection: Connection, author: Author, entries: Sequence[AuditedChange], now: datetime, action: str
     ) -> list[Route]:
         """History, audit and job of versions that are written: `entries` name the codes."""
         reasons = {UUID(str(entry.object_id)): entry.reason for entry in entries}

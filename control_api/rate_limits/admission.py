@@ -1,16 +1,15 @@
 """Rate limits as HTTP: the header fields of draft-ietf-httpapi-ratelimit-headers, and 429."""
 
-import ipaddress
-
 from fastapi import Request
 
 from control_api.rate_limits.model import SECOND_US, Limit, Verdict
 from control_api.rate_limits.service import RateLimits
 from control_api.web.authentication import Caller
-from control_api.web.openapi import UNLIMITED
+from control_api.web.client_address import client_address
 from control_api.web.problem import Problem
 from control_api.web.problem_catalogue import ProblemKind
-from scanhop.client_facts.client_address import TrustedNetworks, client_bytes, text_of
+from control_api.web.unlimited import UNLIMITED
+from scanhop.client_facts.client_address import TrustedNetworks, text_of
 from scanhop.wire.redis_keys import hidden_name
 
 UNKNOWN_NETWORK = "unknown"
@@ -44,21 +43,10 @@ class Admission:
 
     def _network_of(self, request: Request) -> str:
         """An IPv4 address, or the /64 of an IPv6 address: what one household or machine can choose from."""
-        headers: dict[bytes, bytes] = {}
-        for name, value in request.scope["headers"]:
-            headers[name] = headers[name] + b"," + value if name in headers else value
-        address = client_bytes(_peer_of(request), headers, self._trusted)
+        address = client_address(request, self._trusted)
         if len(address) == 16:
             address = address[:8] + bytes(8)
         return text_of(address) if address else UNKNOWN_NETWORK
-
-
-def _peer_of(request: Request) -> bytes:
-    """Empty for a local socket."""
-    try:
-        return ipaddress.ip_address(request.client.host if request.client else "").packed
-    except ValueError:
-        return b""
 
 
 def _policy(limit: Limit) -> str:

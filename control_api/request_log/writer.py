@@ -9,9 +9,9 @@ from control_api.clock import Clock, new_id
 from control_api.request_log.model import LoggedRequest
 from control_api.request_log.repository import RequestRepository
 from control_api.web.authentication import Member
-from control_api.web.openapi import UNLIMITED
 from control_api.web.request_frame import FinishedRequest
 from control_api.web.request_metrics import RequestMetrics
+from control_api.web.unlimited import UNLIMITED
 from scanhop.stores.errors import StoreRejected, StoreUnavailable
 from scanhop.telemetry.logs import get_logger
 

@@ -9,11 +9,10 @@ from fastapi import FastAPI
 from control_api.web.problem import MEDIA_TYPE, ProblemDocument
 from control_api.web.problem_catalogue import ProblemKind
 from control_api.web.schema_example import example_of
+from control_api.web.unlimited import UNLIMITED
 
 Schema = dict[str, Any]
 
-# Load balancers and Prometheus ask these as often as they must.
-UNLIMITED = frozenset({"/", "/v1/public/health", "/v1/public/metrics"})
 _PROBLEM = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
 _FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}

@@ -6,7 +6,7 @@ import re
 
 from structlog.testing import capture_logs
 
-from control_api.web.openapi import UNLIMITED
+from control_api.web.unlimited import UNLIMITED
 from tests.integration.control_api.api_client import ADMIN, TARGET, bad_names, problem_of
 
 ROUTES = [
