@@ -13,6 +13,7 @@ from control_api.identity import access_token, attempt_limits, password_resets, 
 from scanhop.stores.redis import open_redis
 from tests.integration.control_api.api_client import ADMIN, bad_names, problem_of
 from tests.integration.control_api.people import PASSWORD, person_from, register
+from tests.integration.control_api.statement_count import counted_statements
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
 OTHER_PASSWORD = "another horse, another battery"
@@ -586,11 +587,8 @@ async def test_an_old_hash_is_made_anew_at_the_next_sign_in(api, database):
     assert (await login(api)).status_code == 200
 
 
-async def test_a_session_costs_one_query_a_request(api, monkeypatch):
+async def test_a_session_costs_one_query_a_request(api):
     ada = await register(api, "ada@example.com")
-    postgres = api.app.state.authenticator._postgres
-    asked = []
-    connection = postgres.connection
-    monkeypatch.setattr(postgres, "connection", lambda: asked.append(1) or connection())
-    await api.app.state.authenticator.find_caller(ada.access_token, None)
-    assert len(asked) == 1
+    with counted_statements() as sent:
+        await api.app.state.authenticator.find_caller(ada.access_token, None)
+    assert len(sent) == 1, sent
