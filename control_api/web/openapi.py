@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from control_api.web.authentication import WORKSPACE_HEADER
 from control_api.web.problem import MEDIA_TYPE, ProblemDocument
 from control_api.web.problem_catalogue import ProblemKind
 from control_api.web.schema_example import example_of
@@ -35,6 +36,15 @@ _KEY_PARAMETER = {
     "effect once and is answered as the first time, with `Idempotency-Replayed: true`.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     "example": "6f1c2a4e-order-1042",
+}
+_WORKSPACE_PARAMETER = {
+    "name": WORKSPACE_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "The id of the workspace to work in, of who is signed in: else it is their personal one. One that "
+    "they are not in does not exist.",
+    "schema": {"type": "string"},
+    "example": "019ab2c4-5f00-7a3e-9d1c-0f4d2c1b9a77",
 }
 
 
@@ -108,6 +118,10 @@ def _complete(path: str, method: str, operation: Schema, components: Schema) -> 
     if takes_key:
         operation.setdefault("parameters", []).append(_KEY_PARAMETER)
         _add_problems(responses, _IDEMPOTENCY)
+    if "security" in operation and not path.startswith("/v1/admin/"):
+        _add_problems(responses, (ProblemKind.NOT_FOUND,))
+        if "{workspace_id}" not in path:
+            operation.setdefault("parameters", []).append(_WORKSPACE_PARAMETER)
     if "requestBody" in operation:
         _add_examples(operation["requestBody"].get("content", {}), components)
     for status, response in responses.items():

@@ -19,7 +19,7 @@ from tests.api_process import ApiProcess
 from tests.integration.control_api.api_client import ADMIN, ADMIN_KEY, TARGET
 
 EXAMPLES = 6
-CREDENTIALS = ("Authorization", "X-API-Key")  # made up ones, in place of which a valid one is sent
+CREDENTIALS = ("Authorization", "X-API-Key", "Scanhop-Workspace")  # made up ones; a valid key is sent instead
 load_all_checks()
 # What these checks ask cannot be seen in a single made-up request, or is tested for every route elsewhere.
 EXCLUDED = [

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from control_api.web.unlimited import UNLIMITED
 from tests.integration.control_api.api_client import ADMIN, TARGET, bad_names, problem_of
+from tests.integration.control_api.people import register
 
 ROUTES = [
     ("POST", "/v1/qr-codes"),
@@ -212,10 +213,19 @@ async def test_the_openapi_document_is_complete(api):
             elif "application/json" in response.get("content", {}):
                 assert response["content"]["application/json"]["example"]
             assert "X-Request-Id" in response["headers"]
-        assert {"422", "500", "503"} <= operation["responses"].keys()
-        assert ("429" in operation["responses"]) is (path not in UNLIMITED)
+        answered = operation["responses"].keys()
+        names = {(each["in"], each["name"]) for each in operation.get("parameters", ())}
+        assert {"400", "422", "500", "503"} <= answered
+        assert ("429" in answered) is (path not in UNLIMITED)
+        if operation.get("security"):
+            assert {"401", "403"} <= answered
+        if any(place == "path" for place, _ in names) or ("header", "Scanhop-Workspace") in names:
+            assert "404" in answered, path
+        if ("header", "if-match") in {(place, name.lower()) for place, name in names}:
+            assert "412" in answered, path
         if "requestBody" in operation:
             assert operation["requestBody"]["content"]["application/json"]["example"]
+            assert {"408", "413", "415"} <= answered, path
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
@@ -238,6 +248,18 @@ async def test_a_post_with_a_credential_takes_an_idempotency_key(api):
     for method, path, operation in operations(document):
         takes = "Idempotency-Key" in [each["name"] for each in operation.get("parameters", ())]
         assert takes is (method == "post" and not path.startswith("/v1/public"))
+
+
+async def test_every_route_inside_a_workspace_takes_its_header(api):
+    """And answers another's as one that does not exist."""
+    ada = await register(api, "ada@example.com")
+    headers = ada.within("019ab2c4-5f00-7a3e-9d1c-0f4d2c1b9a77")
+    document = (await api.client.get("/openapi.json")).json()
+    for method, path, operation in operations(document):
+        takes = "Scanhop-Workspace" in [each["name"] for each in operation.get("parameters", ())]
+        assert takes is not (path.startswith(("/v1/public", "/v1/admin/")) or "{workspace_id}" in path), path
+        if takes:
+            problem_of(await api.client.request(method, path, headers=headers), 404, "not_found")
 
 
 async def test_the_docs_are_there(api):
