@@ -1,7 +1,7 @@
 """What the platform admin may do with the codes of every workspace: look for them, ban them, lift a ban.
 
-A banned code answers scans with a page and nothing else. Its owner sees why, and cannot lift it. A ban that is lifted
-gives the code the state it had before.
+A banned code answers scans with a page and nothing else. Its owner sees why, and cannot lift it. A deleted code is
+banned too: it could be restored. A ban that is lifted gives the code the state it had before.
 """
 
 from uuid import UUID
@@ -43,7 +43,7 @@ class CodeBans:
         fields = {"status": BANNED, "ban_reason": reason, "ban_note": note}
         async with self._postgres.transaction() as connection:
             author = await self._author(connection, actor, qr_id)
-            edit = Edit(qr_id, Change(fields), reason=note)
+            edit = Edit(qr_id, Change(fields), reason=note, of_deleted=True)
             code, routes = await self._apply(connection, author, edit, "qr_code.banned")
         await self._changes.publish(routes)
         return code
@@ -57,7 +57,7 @@ class CodeBans:
                 if code.status == DELETED:
                     raise not_found("QR code")
                 return code
-            status = await self._repository.find_status_before(connection, code, [BANNED, DELETED]) or ACTIVE
+            status = await self._repository.find_status_before_ban(connection, code) or ACTIVE
             edit = Edit(qr_id, Change({"status": status, "ban_reason": None, "ban_note": None}))
             code, routes = await self._apply(connection, author, edit, "qr_code.unbanned")
         await self._changes.publish(routes)

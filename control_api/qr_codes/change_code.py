@@ -155,7 +155,10 @@ class CodeChanges:
         self._policy.require(targets_in(fields), short_hosts)
 
     async def _status_before(self, connection: Connection, code: QrCode) -> str:
-        passing = [DELETED] if code.status == DELETED else [ARCHIVED, DELETED, BANNED]
+        """A ban outlasts a deletion."""
+        if code.status == DELETED and code.ban_reason is not None:
+            return BANNED
+        passing = [DELETED, BANNED] if code.status == DELETED else [ARCHIVED, DELETED, BANNED]
         return await self._repository.find_status_before(connection, code, passing) or ACTIVE
 
     async def _require_domain(self, connection: Connection, code: QrCode) -> None:

@@ -107,6 +107,14 @@ WHERE workspace_id = $1 AND qr_id = $2 AND NOT snapshot ->> 'status' = ANY ($3::
 ORDER BY version DESC
 LIMIT 1;
 
+-- name: find_status_before_ban
+-- The last status of a code that was not under a ban; a code that is deleted meanwhile stays under it.
+SELECT snapshot ->> 'status'
+FROM qr_code_history
+WHERE workspace_id = $1 AND qr_id = $2 AND snapshot ->> 'ban_reason' IS NULL
+ORDER BY version DESC
+LIMIT 1;
+
 -- name: list_qr_codes
 -- A page of a workspace's codes, by the order that the repository puts in. Of the parameters those that are NULL say
 -- nothing, but for the status: without one it is all but the archived and the deleted, said so that without statistics

@@ -160,6 +160,12 @@ class QrCodeRepository:
         found: str | None = await connection.fetchval(statement, code.workspace_id, code.id, list(passing))
         return found
 
+    async def find_status_before_ban(self, connection: Connection, code: QrCode) -> str | None:
+        """The last status that was under no ban."""
+        statement = self._sql["find_status_before_ban"]
+        found: str | None = await connection.fetchval(statement, code.workspace_id, code.id)
+        return found
+
     async def list_versions(
         self, connection: Connection, workspace_id: WorkspaceId, qr_id: UUID, before: object, limit: int
     ) -> list[Version]:

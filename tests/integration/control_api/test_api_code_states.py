@@ -113,6 +113,21 @@ async def test_the_owner_sees_the_ban_and_cannot_lift_it_by_any_way(api, account
     assert (await unban(api, code)).json() == free
 
 
+async def test_who_deletes_a_code_before_it_is_banned_does_not_get_it_back(api, account, code, cached):
+    await post(api, account, code, "pause")
+    await delete(api, account, code)
+    banned = await ban(api, code)
+    assert (banned.status_code, banned.json()["status"]) == (200, "banned")
+    assert (await cached(code)).status is Status.BANNED
+    assert (await post(api, account, code, "restore")).json()["status"] == "banned"
+    await delete(api, account, code)
+    assert (await post(api, account, code, "restore")).json()["status"] == "banned"
+    lifted = (await unban(api, code)).json()
+    assert (lifted["status"], lifted["ban_reason"]) == ("deleted", None)
+    problem_of(await api.client.get(f"/v1/qr-codes/{code['id']}", headers=account.headers), 404, "not_found")
+    assert (await post(api, account, code, "restore")).json()["status"] == "paused"
+
+
 async def test_bans_are_the_platform_admins_and_audited_in_the_workspace(api, account, code, database):
     url = f"/v1/admin/qr-codes/{code['id']}/ban"
     problem_of(await api.client.post(url, headers=account.headers, json={"reason": "abuse"}), 403, "admin_key_needed")
