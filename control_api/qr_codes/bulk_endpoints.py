@@ -21,7 +21,9 @@ Asked = TypeVar("Asked")
 @router.post(
     "/v1/qr-codes/bulk",
     summary="Create QR codes in bulk",
-    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.INSUFFICIENT_CREDITS),
+    responses=problem_responses(
+        *MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.INSUFFICIENT_CREDITS, ProblemKind.PASSWORDS_BUSY
+    ),
 )
 @costs("qr_code.created", effect=Effect.POSTGRES, units=lambda result: result.succeeded)
 async def create_qr_codes(
@@ -38,7 +40,7 @@ async def create_qr_codes(
 @router.patch(
     "/v1/qr-codes/bulk",
     summary="Change QR codes in bulk",
-    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS),
+    responses=problem_responses(*MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.PASSWORDS_BUSY),
 )
 async def change_qr_codes(
     wanted: QrCodeChanges, caller: Writer, changes: Changes, public_url: PublicUrl

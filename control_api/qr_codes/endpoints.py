@@ -69,7 +69,11 @@ def author_of(caller: Member) -> Author:
     summary="Create a QR code",
     status_code=201,
     responses=problem_responses(
-        *MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.SHORT_CODE_TAKEN, ProblemKind.INSUFFICIENT_CREDITS
+        *MEMBER_PROBLEMS,
+        *BODY_PROBLEMS,
+        ProblemKind.SHORT_CODE_TAKEN,
+        ProblemKind.INSUFFICIENT_CREDITS,
+        ProblemKind.PASSWORDS_BUSY,
     ),
 )
 @costs("qr_code.created", effect=Effect.POSTGRES)
@@ -116,7 +120,12 @@ async def get_qr_code(
     "/v1/qr-codes/{qr_id}",
     summary="Change a QR code",
     responses=problem_responses(
-        *MEMBER_PROBLEMS, *BODY_PROBLEMS, ProblemKind.NOT_FOUND, ProblemKind.CODE_BANNED, ProblemKind.STALE_VERSION
+        *MEMBER_PROBLEMS,
+        *BODY_PROBLEMS,
+        ProblemKind.NOT_FOUND,
+        ProblemKind.CODE_BANNED,
+        ProblemKind.STALE_VERSION,
+        ProblemKind.PASSWORDS_BUSY,
     ),
 )
 async def change_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name

@@ -81,6 +81,7 @@ async def roll_back_qr_code(  # noqa: PLR0913 - FastAPI hands over each by name
         ProblemKind.NOT_FOUND,
         ProblemKind.CODE_BANNED,
         ProblemKind.TOO_MANY_SCHEDULED,
+        ProblemKind.PASSWORDS_BUSY,
     ),
 )
 async def schedule_qr_code_change(

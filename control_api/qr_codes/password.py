@@ -6,9 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from argon2 import PasswordHasher
 
+from control_api.web.problem import Problem
+from control_api.web.problem_catalogue import ProblemKind
+
 MEMORY_KIB = 19_456
 MAX_CHARACTERS = 128
 MAX_BYTES = 256  # percent-encoded in the edge's form, whose body is at most 1 KB
+MAX_WAITING = 2000  # two bulk calls
+RETRY_AFTER_S = 1
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=MEMORY_KIB, parallelism=1)
 
@@ -30,18 +35,29 @@ def hash_password(password: str) -> str:
 class PasswordMill:
     """Hashes in threads, of all requests together as many at once as there are cores: each takes MEMORY_KIB.
 
-    A request asks for no more places than there are, so that one with many passwords lets others in between.
+    A request asks for no more places than there are, so that one with many passwords lets others in between; one that
+    has no more is never refused. Beyond MAX_WAITING others are: a request may wait within a transaction (that of its
+    idempotency key, or of what it costs), and connections are few.
     """
 
     def __init__(self, at_once: int | None = None) -> None:
         self._at_once = at_once or os.cpu_count() or 1
         self._places = asyncio.Semaphore(self._at_once)
+        self._waiting = 0
 
     async def hash_many(self, passwords: Sequence[str | None]) -> list[str | None]:
-        """In their order; None of None."""
-        given = iter([(place, password) for place, password in enumerate(passwords) if password is not None])
+        """In their order; None of None. Raises Problem."""
+        given = [(place, password) for place, password in enumerate(passwords) if password is not None]
+        if len(given) > self._at_once and self._waiting + len(given) > MAX_WAITING:
+            detail = f"{self._waiting} passwords are waiting to be hashed."
+            raise Problem(ProblemKind.PASSWORDS_BUSY, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
         hashes: list[str | None] = [None] * len(passwords)
-        await asyncio.gather(*(self._work(given, hashes) for _ in range(self._at_once)))
+        rest = iter(given)
+        self._waiting += len(given)
+        try:
+            await asyncio.gather(*(self._work(rest, hashes) for _ in range(self._at_once)))
+        finally:
+            self._waiting -= len(given)
         return hashes
 
     async def _work(self, given: Iterator[tuple[int, str]], hashes: list[str | None]) -> None:

@@ -61,6 +61,7 @@ class ProblemKind(Enum):
     STORE_UNAVAILABLE = (503, "A store is unavailable")
     TOO_MANY_CONNECTIONS = (503, "Too many connections are open")
     PROVIDER_UNAVAILABLE = (503, "The sign-in provider is unavailable")
+    PASSWORDS_BUSY = (503, "Too many passwords are being set")
     IMAGES_BUSY = (503, "Too many images are being drawn")
 
     def __init__(self, status: int, title: str) -> None:

@@ -6,9 +6,12 @@ from uuid import UUID
 
 import pytest
 
+from control_api.qr_codes import password
 from control_api.qr_codes.model import Change, NewQrCode, QrCode
 from control_api.qr_codes.password import MEMORY_KIB, PasswordMill, hash_password, parse_password
 from control_api.qr_codes.schemas import QrCodeChange
+from control_api.web.problem import Problem
+from control_api.web.problem_catalogue import ProblemKind
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 CODE = QrCode(
@@ -96,3 +99,18 @@ async def test_a_single_password_does_not_wait_for_a_thousand_others():
     assert not many.done()
     hashes = await many
     assert [each is not None for each in hashes] == [True, False] * 20
+
+
+async def test_when_many_passwords_wait_the_next_ones_are_told_to_come_again(monkeypatch):
+    """Whoever has an idempotency key waits with a connection in hand, of which there are few."""
+    monkeypatch.setattr(password, "MAX_WAITING", 10)
+    mill = PasswordMill(at_once=1)
+    many = asyncio.create_task(mill.hash_many(["a", None] * 9))
+    await asyncio.sleep(0.01)
+    with pytest.raises(Problem) as refused:
+        await mill.hash_many(["b"] * 2)
+    assert (refused.value.kind, refused.value.headers["Retry-After"]) == (ProblemKind.PASSWORDS_BUSY, "1")
+    assert await mill.hash_many([None] * 20) == [None] * 20
+    assert None not in await mill.hash_many(["one that waits for few"])
+    await many
+    assert None not in await mill.hash_many(["b"] * 10)
