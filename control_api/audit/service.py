@@ -19,13 +19,13 @@ class AuditLog:
     async def list(self, caller: Member, wanted: AuditFilter, page: PageRequest) -> Page[AuditEntry]:
         async with self._postgres.connection() as connection:
             found = await self._repository.list_one(connection, caller.workspace_id, wanted, page)
-        return page_from(found, page.limit, _cursor_of)
+        return page_from(found, page, _cursor_of)
 
     async def list_all(self, workspace_id: UUID | None, wanted: AuditFilter, page: PageRequest) -> Page[AuditEntry]:
         """`workspace_id` None: of all workspaces, and the platform's own."""
         async with self._postgres.connection() as connection:
             found = await self._repository.list_all(connection, workspace_id, wanted, page)
-        return page_from(found, page.limit, _cursor_of)
+        return page_from(found, page, _cursor_of)
 
 
 def _cursor_of(entry: AuditEntry) -> Cursor:

@@ -97,7 +97,7 @@ async def list_price_versions(page: AskedPage, prices: Prices, _admin: Admin) ->
     """Newest first."""
     before = None if page.after is None or page.after.id.int >= 1 << 63 else page.after.id.int
     found = await prices.list_versions(before, page.limit + 1)
-    listed = page_from(found, page.limit, lambda each: Cursor(each[1], UUID(int=each[0].version)))
+    listed = page_from(found, page, lambda each: Cursor(each[1], UUID(int=each[0].version)))
     return PricePage(data=[PriceVersion.of(price) for price, _ in listed.items], next_cursor=listed.next_cursor)
 
 

@@ -60,7 +60,7 @@ class Credits:
             before = None
         async with self._postgres.connection() as connection:
             found = await self._repository.list_entries(connection, workspace_id, asked, before, page.limit + 1)
-        return page_from(found, page.limit, lambda entry: Cursor(entry.at, UUID(int=entry.seq)))
+        return page_from(found, page, lambda entry: Cursor(entry.at, UUID(int=entry.seq)))
 
     async def export_history(self, workspace_id: WorkspaceId, asked: HistoryFilter) -> AsyncIterator[Sequence[Entry]]:
         """All of it, newest first, in batches."""

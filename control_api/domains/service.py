@@ -67,7 +67,7 @@ class Domains:
     async def list(self, caller: Member, page: PageRequest) -> Page[Domain]:
         async with self._postgres.connection() as connection:
             found = await self._repository.list(connection, caller.workspace_id, page)
-        return page_from(found, page.limit, lambda domain: Cursor(domain.created_at, domain.id))
+        return page_from(found, page, lambda domain: Cursor(domain.created_at, domain.id))
 
     async def get(self, caller: Member, domain_id: UUID) -> Domain:
         async with self._postgres.connection() as connection:

@@ -77,7 +77,7 @@ class ApiKeys:
             found = await self._repository.list_api_keys(
                 connection, caller.workspace_id, page, after, _only_of(caller)
             )
-        return page_from(found, page.limit, lambda key: Cursor(key.created_at, _cursor_id_from(key.id)))
+        return page_from(found, page, lambda key: Cursor(key.created_at, _cursor_id_from(key.id)))
 
     async def revoke(self, caller: Member, key_id: str) -> None:
         """A key may revoke itself."""

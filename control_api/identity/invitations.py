@@ -71,7 +71,7 @@ class Invitations:
         """Those that are open."""
         async with self._postgres.connection() as connection:
             found = await self._repository.list_invitations(connection, caller.workspace_id, page, self._clock())
-        return page_from(found, page.limit, lambda each: Cursor(each.created_at, each.id))
+        return page_from(found, page, lambda each: Cursor(each.created_at, each.id))
 
     async def revoke(self, caller: Member, invitation_id: UUID) -> None:
         now = self._clock()

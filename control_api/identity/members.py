@@ -41,7 +41,7 @@ class Members:
     async def list(self, caller: Member, page: PageRequest) -> Page[WorkspaceMember]:
         async with self._postgres.connection() as connection:
             found = await self._repository.list_members(connection, caller.workspace_id, page)
-        return page_from(found, page.limit, lambda member: Cursor(member.created_at, member.user_id))
+        return page_from(found, page, lambda member: Cursor(member.created_at, member.user_id))
 
     async def change_role(self, caller: Member, user_id: UUID, role: Role, if_match: str | None) -> WorkspaceMember:
         async with self._postgres.transaction() as connection:

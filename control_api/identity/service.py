@@ -51,7 +51,7 @@ class Workspaces:
         only = None if caller.key_id is None else caller.workspace_id
         async with self._postgres.connection() as connection:
             found = await self._repository.list_own_workspaces(connection, caller.user_id, page, only)
-        return page_from(found, page.limit, lambda own: Cursor(own.workspace.created_at, own.workspace.id))
+        return page_from(found, page, lambda own: Cursor(own.workspace.created_at, own.workspace.id))
 
     async def create(self, caller: Member, name: str, timezone: str | None) -> OwnWorkspace:
         """The caller owns it."""

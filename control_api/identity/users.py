@@ -64,7 +64,7 @@ class Users:
     async def list(self, page: PageRequest) -> Page[User]:
         async with self._postgres.connection() as connection:
             found = await self._repository.list_users(connection, page)
-        return page_from(found, page.limit, lambda user: Cursor(user.created_at, user.id))
+        return page_from(found, page, lambda user: Cursor(user.created_at, user.id))
 
     async def get(self, user_id: UUID) -> User:
         async with self._postgres.connection() as connection:

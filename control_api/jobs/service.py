@@ -29,7 +29,7 @@ class JobBoard:
         before = page.after.id.int if page.after and page.after.id.int < 1 << 63 else None
         async with self._postgres.connection() as connection:
             found = await self._repository.list_dead(connection, before, page.limit + 1)
-        return page_from(found, page.limit, lambda job: Cursor(job.created_at, UUID(int=job.id)))
+        return page_from(found, page, lambda job: Cursor(job.created_at, UUID(int=job.id)))
 
     async def replay(self, job_id: int, actor: str) -> None:
         """Puts a dead job back into the queue."""

@@ -70,7 +70,7 @@ class Projects:
     async def list(self, caller: Member, page: PageRequest) -> Page[Project]:
         async with self._postgres.connection() as connection:
             found = await self._repository.list(connection, caller.workspace_id, page)
-        return page_from(found, page.limit, lambda project: Cursor(project.created_at, project.id))
+        return page_from(found, page, lambda project: Cursor(project.created_at, project.id))
 
     async def get(self, caller: Member, project_id: UUID) -> Project:
         async with self._postgres.connection() as connection:

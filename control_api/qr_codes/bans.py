@@ -36,7 +36,7 @@ class CodeBans:
         filters = {"workspace_id": workspace_id, "status": status, "short_code": short_code, "target": target}
         async with self._postgres.connection() as connection:
             found = await self._repository.search_all(connection, page, **filters)  # type: ignore[arg-type]
-        return page_from(found, page.limit, lambda code: Cursor(code.created_at, code.id))
+        return page_from(found, page, lambda code: Cursor(code.created_at, code.id))
 
     async def ban(self, actor: str, qr_id: UUID, reason: str, note: str | None) -> QrCode:
         """`reason`: abuse or legal. `actor`: the platform admin, as the history is to name them."""

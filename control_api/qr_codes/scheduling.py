@@ -73,7 +73,7 @@ class ScheduledChanges:
             found = await self._repository.list_scheduled_changes(connection, workspace_id, qr_id, page)
             if not found and not await self._repository.exists(connection, workspace_id, qr_id):
                 raise not_found("QR code")
-        return page_from(found, page.limit, lambda each: Cursor(each.at, each.id))
+        return page_from(found, page, lambda each: Cursor(each.at, each.id))
 
     async def cancel(self, author: Author, qr_id: UUID, change_id: UUID) -> ScheduledChange:
         """As it is when it was cancelled before."""

@@ -13,6 +13,7 @@ from control_api.web.paging import (
     DEFAULT_LIMIT,
     AskedCursor,
     AskedLimit,
+    AskedList,
     SortedPageRequest,
     sorted_page_request,
 )
@@ -67,6 +68,7 @@ def _search(  # noqa: PLR0913 - FastAPI hands over each by name
 
 
 def _sorted_page(
+    list_id: AskedList,
     limit: AskedLimit = DEFAULT_LIMIT,
     cursor: AskedCursor = None,
     sort: Literal["created_at", "updated_at", "name"] = "created_at",
@@ -75,15 +77,17 @@ def _sorted_page(
     ] = None,
 ) -> SortedPageRequest:
     is_descending = order == "desc" if order else sort != "name"
-    return sorted_page_request(limit, cursor, sort, is_descending=is_descending, key_types=_KEY_TYPES)
+    return sorted_page_request(list_id, limit, cursor, sort, is_descending=is_descending, key_types=_KEY_TYPES)
 
 
-def _tag_page(limit: AskedLimit = DEFAULT_LIMIT, cursor: AskedCursor = None) -> SortedPageRequest:
-    return sorted_page_request(limit, cursor, "tag", is_descending=False, key_types={"tag": str})
+def _tag_page(list_id: AskedList, limit: AskedLimit = DEFAULT_LIMIT, cursor: AskedCursor = None) -> SortedPageRequest:
+    return sorted_page_request(list_id, limit, cursor, "tag", is_descending=False, key_types={"tag": str})
 
 
-def _version_page(limit: AskedLimit = DEFAULT_LIMIT, cursor: AskedCursor = None) -> SortedPageRequest:
-    return sorted_page_request(limit, cursor, "version", is_descending=True, key_types={"version": int})
+def _version_page(
+    list_id: AskedList, limit: AskedLimit = DEFAULT_LIMIT, cursor: AskedCursor = None
+) -> SortedPageRequest:
+    return sorted_page_request(list_id, limit, cursor, "version", is_descending=True, key_types={"version": int})
 
 
 def _tags(text: str | None) -> tuple[str, ...]:

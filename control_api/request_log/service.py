@@ -22,12 +22,12 @@ class Logs:
 
     async def list(self, caller: Member, wanted: LogFilter, page: PageRequest) -> Page[LoggedRequest]:
         found = await self._repository.list_one(caller.workspace_id, self._bounded(wanted), page)
-        return page_from(found, page.limit, _cursor_of)
+        return page_from(found, page, _cursor_of)
 
     async def list_all(self, user_id: UUID | None, wanted: LogFilter, page: PageRequest) -> Page[LoggedRequest]:
         """`user_id` None: of everybody."""
         found = await self._repository.list_all(user_id, self._bounded(wanted), page)
-        return page_from(found, page.limit, _cursor_of)
+        return page_from(found, page, _cursor_of)
 
     def _bounded(self, wanted: LogFilter) -> LogFilter:
         start = wanted.start or min(wanted.end or self._clock(), self._clock()) - DEFAULT_RANGE

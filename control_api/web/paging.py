@@ -1,11 +1,12 @@
 """Pages of a list: a cursor names the last object that was seen, so inserts never shift a page.
 
-Most lists are newest first. A list that can be sorted in several ways has a SortedPageRequest; its cursors hold for
-the order they were made in.
+A cursor goes on in the list it was made for, with the same filters, and nowhere else. Most lists are newest first.
+One that can be sorted in several ways has a SortedPageRequest; its cursors hold for the order they were made in.
 """
 
 import base64
 import binascii
+import hashlib
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
 import orjson
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 
 from control_api.web.problem import InvalidParameter, Problem
 from control_api.web.problem_catalogue import ProblemKind
@@ -22,7 +23,8 @@ from control_api.web.problem_catalogue import ProblemKind
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_KEY = 1000
-_CURSOR = struct.Struct(">q16s")
+_CURSOR = struct.Struct(">q16s8s")
+_OF_THE_PAGE = {"limit", "cursor"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -40,10 +42,11 @@ class Cursor:
 
 @dataclass(frozen=True)
 class PageRequest:
-    """At most `limit` objects, those after `after` in the order of the list."""
+    """At most `limit` objects, those after `after` in the order of the list; `list_id` says which list."""
 
     limit: int
     after: Cursor | None
+    list_id: bytes
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class SortedPageRequest:
     sort: str
     is_descending: bool
     after: SortCursor | None
+    list_id: bytes
 
     def page_from(
         self, found: Sequence[tuple[Item, datetime | int | str]], id_of: Callable[[Item], UUID]
@@ -82,27 +86,28 @@ class SortedPageRequest:
 
     def _encode(self, cursor: SortCursor) -> str:
         key = cursor.key if isinstance(cursor.key, str | int) else (cursor.key - _EPOCH) // _MICROSECOND
-        return base64.urlsafe_b64encode(orjson.dumps([self.sort, self.is_descending, key, cursor.id.hex])).decode()
+        parts = [self.list_id.hex(), self.sort, self.is_descending, key, cursor.id.hex]
+        return base64.urlsafe_b64encode(orjson.dumps(parts)).decode()
 
 
-def sorted_page_request(
-    limit: int, cursor: str | None, sort: str, *, is_descending: bool, key_types: Mapping[str, type]
+def sorted_page_request(  # noqa: PLR0913 - what is asked
+    list_id: bytes, limit: int, cursor: str | None, sort: str, *, is_descending: bool, key_types: Mapping[str, type]
 ) -> SortedPageRequest:
     """`key_types`: datetime, int or str for each order that the list knows. Raises Problem."""
     after = None
     if cursor is not None:
         try:
-            after = _parse_sort_cursor(cursor, [sort, is_descending], key_types[sort])
+            after = _parse_sort_cursor(cursor, [list_id.hex(), sort, is_descending], key_types[sort])
         except (binascii.Error, OverflowError, ValueError, TypeError, AttributeError):
-            raise _bad_cursor("must be a `next_cursor` as it was answered, of the same order") from None
-    return SortedPageRequest(limit, sort, is_descending, after)
+            raise _bad_cursor() from None
+    return SortedPageRequest(limit, sort, is_descending, after, list_id)
 
 
 def _parse_sort_cursor(text: str, order: list[str | bool], key_type: type) -> SortCursor:
     """Raises ValueError and its like."""
-    sort, is_descending, key, raw_id = orjson.loads(base64.b64decode(text, altchars=b"-_", validate=True))
-    if [sort, is_descending] != order:
-        raise ValueError("of another order")
+    *made_for, key, raw_id = orjson.loads(base64.b64decode(text, altchars=b"-_", validate=True))
+    if made_for != order:
+        raise ValueError("of another list or order")
     if key_type is str:
         if not isinstance(key, str) or len(key) > MAX_KEY or "\0" in key:
             raise ValueError("no such key")
@@ -112,21 +117,24 @@ def _parse_sort_cursor(text: str, order: list[str | bool], key_type: type) -> So
     return SortCursor(key if key_type is int else _EPOCH + timedelta(microseconds=key), UUID(hex=raw_id))
 
 
-def encode_cursor(cursor: Cursor) -> str:
+def encode_cursor(cursor: Cursor, list_id: bytes) -> str:
     microseconds = (cursor.created_at - _EPOCH) // _MICROSECOND
-    return base64.urlsafe_b64encode(_CURSOR.pack(microseconds, cursor.id.bytes)).decode()
+    return base64.urlsafe_b64encode(_CURSOR.pack(microseconds, cursor.id.bytes, list_id)).decode()
 
 
-def parse_cursor(text: str) -> Cursor:
+def parse_cursor(text: str, list_id: bytes) -> Cursor:
     """Raises Problem."""
     try:
-        microseconds, raw_id = _CURSOR.unpack(base64.b64decode(text, altchars=b"-_", validate=True))
+        microseconds, raw_id, made_for = _CURSOR.unpack(base64.b64decode(text, altchars=b"-_", validate=True))
+        if made_for != list_id:
+            raise ValueError("of another list")
         return Cursor(_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=raw_id))
     except (binascii.Error, struct.error, OverflowError, ValueError):
-        raise _bad_cursor("must be a `next_cursor` as it was answered") from None
+        raise _bad_cursor() from None
 
 
-def _bad_cursor(reason: str) -> Problem:
+def _bad_cursor() -> Problem:
+    reason = "must be a `next_cursor` as it was answered, for the same list with the same filters and order"
     return Problem(
         ProblemKind.BAD_CURSOR,
         f"cursor: {reason}",
@@ -134,18 +142,28 @@ def _bad_cursor(reason: str) -> Problem:
     )
 
 
-def page_from(found: Sequence[Item], limit: int, cursor_of: Callable[[Item], Cursor]) -> Page[Item]:
+def page_from(found: Sequence[Item], asked: PageRequest, cursor_of: Callable[[Item], Cursor]) -> Page[Item]:
     """`found`: up to `limit + 1` objects; the one too many says that there are more."""
-    items = found[:limit]
-    return Page(items, encode_cursor(cursor_of(items[-1])) if len(found) > limit else None)
+    items = found[: asked.limit]
+    return Page(items, encode_cursor(cursor_of(items[-1]), asked.list_id) if len(found) > asked.limit else None)
 
 
 AskedLimit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many objects at most")]
 AskedCursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
 
 
-def _page_request(limit: AskedLimit = DEFAULT_LIMIT, cursor: AskedCursor = None) -> PageRequest:
-    return PageRequest(limit, None if cursor is None else parse_cursor(cursor))
+def _list_id(request: Request) -> bytes:
+    """What its path, its filters and the caller's workspace come to."""
+    workspace_id = getattr(request.state.caller, "workspace_id", None)
+    filters = sorted(each for each in request.query_params.multi_items() if each[0] not in _OF_THE_PAGE)
+    return hashlib.sha256(repr((request.url.path, workspace_id, filters)).encode()).digest()[:8]
+
+
+AskedList = Annotated[bytes, Depends(_list_id)]
+
+
+def _page_request(list_id: AskedList, limit: AskedLimit = DEFAULT_LIMIT, cursor: AskedCursor = None) -> PageRequest:
+    return PageRequest(limit, None if cursor is None else parse_cursor(cursor, list_id), list_id)
 
 
 AskedPage = Annotated[PageRequest, Depends(_page_request)]
