@@ -20,7 +20,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from email.utils import formatdate
 from functools import partial
 from typing import Any, cast
@@ -88,10 +88,10 @@ class Outbox:
         loop: asyncio.AbstractEventLoop,
         reader: HeadReader,
         custom_hosts: dict[bytes, Domain],
-        count_open: Callable[[], int],
+        connections: Collection[object],
     ) -> None:
+        self.connections = connections
         self._recorder = recorder
-        self._count_open = count_open
         self._call_soon = loop.call_soon
         lines = Memory(MAX_HOT_LINES)
         self.hot = HotPath(lines, reader.blocks, custom_hosts, self._look_soon)
@@ -120,7 +120,7 @@ class Outbox:
     def _look(self) -> None:
         """Called behind each look at the sockets."""
         waiting = len(self.hot.items)
-        if self._seen < waiting < min(ENOUGH, self._count_open()):
+        if self._seen < waiting < ENOUGH and waiting < len(self.connections):
             self._seen = waiting
             self._call_soon(self._look)
         else:
@@ -159,7 +159,8 @@ class Connections:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.reader = HeadReader()
-        self.outbox = Outbox(recorder, self.loop, self.reader, domains.custom, lambda: len(self.open))
+        self.server_state = ServerState()
+        self.outbox = Outbox(recorder, self.loop, self.reader, domains.custom, self.server_state.connections)
         self.hot = self.outbox.hot
         self._lines: BoundedMap[bytes, tuple[RequestLine, ScannedCode]] = BoundedMap(MAX_HOT_LINES)
         self.lines = self._lines.entries
@@ -171,13 +172,13 @@ class Connections:
         self.max_connections = max_connections
         self.refused: Counter[int] = Counter()
         self.hits = 0
-        self.server_state = ServerState()
         self._swept_at = 0.0
         self._beat()
 
     def new_connection(self, *, server_state: ServerState, **_: Any) -> "Connection":
         """What uvicorn calls for each connection that it accepted; its own list of them is the only one."""
         self.server_state = server_state
+        self.outbox.connections = server_state.connections
         return Connection(self)
 
     @property

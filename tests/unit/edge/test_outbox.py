@@ -39,7 +39,7 @@ def new_phone(spool, spool_root) -> Callable[[], Phone]:
 
 
 def new_outbox(recorder: Recorder, connections: int = 10 * ENOUGH) -> Outbox:
-    return Outbox(recorder, asyncio.get_running_loop(), HeadReader(), {}, lambda: connections)
+    return Outbox(recorder, asyncio.get_running_loop(), HeadReader(), {}, range(connections))
 
 
 async def looks(count: int) -> None:
