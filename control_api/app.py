@@ -190,7 +190,8 @@ def _wire(app: FastAPI, settings: ApiSettings, stores: Stores, clock: Clock) -> 
     state.metrics = RequestMetrics()
     state.admission = _admission(settings, stores, state.metrics)
     seal = AnswerSeal(settings.seal_keys)
-    state.idempotency = Idempotency(stores.postgres, IdempotencyRecords(), seal, clock)
+    at_once = max(1, settings.postgres_connections // 2)
+    state.idempotency = Idempotency(stores.postgres, IdempotencyRecords(), seal, clock, at_once=at_once)
     wire_identity(state, settings, stores.postgres, stores.redis, clock)
     state.domains = Domains(
         stores.postgres,

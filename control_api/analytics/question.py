@@ -14,12 +14,13 @@ from control_api.analytics.model import Period
 from control_api.analytics.period import EARLIEST, LATEST, hour_phase_s
 from control_api.analytics.scan_set import Parameters, ScanSet, where_sql
 from control_api.web.moment import parse_moment
+from scanhop.wire.ids import ZERO_UUID
 
 Measure = Literal["count", "visitors"]
 Order = Literal["largest", "keys"]
 After = Sequence[Any]
 
-_NO_ID = str(UUID(int=0))  # in ClickHouse; answers say null
+_NO_ID = str(ZERO_UUID)  # in ClickHouse; answers say null
 # Visitors: a key per day and visitor in 64 bits takes half the memory of the pair.
 MEASURES = {
     "count": "count()",

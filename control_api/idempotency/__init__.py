@@ -3,7 +3,8 @@
 Invariants:
 - A request with a key runs inside one Postgres transaction, and its record is inserted in that transaction: a crash
   at any moment leaves both the effect and the record, or neither. The transaction begins with the handler's first
-  statement, so that what goes before, such as hashing a password, holds no connection.
+  statement, so that what goes before, such as hashing a password, holds no connection. Of a process's connections
+  they have half at most.
 - Only answers of the 200s are kept. Any other answer rolls the transaction back, so the request may be sent again.
 - A lock in Postgres, held until the transaction ends, lets one of several equal requests run; the others are told
   that it runs (409). Across all processes, without a record of what is running: a crash leaves no lock behind.

@@ -1,5 +1,6 @@
 """One effect, one answer for each key: see the package's invariants."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,12 +44,16 @@ class _Asked:
 class Idempotency:
     """Raises what `handle` raises, and Problem, StoreUnavailable."""
 
-    def __init__(self, postgres: Postgres, records: IdempotencyRecords, seal: AnswerSeal, clock: Clock) -> None:
+    def __init__(
+        self, postgres: Postgres, records: IdempotencyRecords, seal: AnswerSeal, clock: Clock, *, at_once: int
+    ) -> None:
+        """`at_once`: how many changes may hold a connection; the others wait for them, without one."""
         self._postgres = postgres
         self._records = records
         self._seal = seal
         self._clock = clock
         self._reading: set[bytes] = set()
+        self._places = asyncio.Semaphore(at_once)
 
     async def answer(
         self, request: Request, caller: Caller, key: str, handle: Handler, *, only_reads: bool
@@ -68,7 +73,9 @@ class Idempotency:
             return answered.response
 
     async def _change(self, asked: _Asked, run: Run) -> Response:
-        async with self._postgres.joined_transaction(first=lambda connection: self._claim(connection, asked)):
+        async with self._postgres.joined_transaction(
+            first=lambda connection: self._claim(connection, asked), places=self._places
+        ):
             response = await run()
             if not _is_success(response):
                 raise _Answered(response)

@@ -56,9 +56,10 @@ async def _nothing(_connection: Connection) -> None:
 class _Joined:
     """A joined transaction: `begun` ends it, where it has begun."""
 
-    def __init__(self, outer: "_Joined | None", first: OnConnection) -> None:
+    def __init__(self, outer: "_Joined | None", first: OnConnection, places: asyncio.Semaphore | None) -> None:
         self.outer = outer
         self.first = first
+        self.places = places
         self.begun = AsyncExitStack()
         self.beginning = asyncio.Lock()
         self.connection: Connection | None = None
@@ -120,13 +121,15 @@ class Postgres:
             yield connection
 
     @asynccontextmanager
-    async def joined_transaction(self, first: OnConnection = _nothing) -> AsyncIterator[None]:
+    async def joined_transaction(
+        self, *, first: OnConnection = _nothing, places: asyncio.Semaphore | None = None
+    ) -> AsyncIterator[None]:
         """One transaction for all that this task, and none beside it, does until the end: every connection asked for
         within is this one, a transaction a savepoint. It begins when a connection is first asked for, with `first`:
-        what goes before holds none. What was left to `after_commit` follows the commit; one within another leaves it
-        to the outer one's."""
+        what goes before holds none. One of `places` is held along with the connection. What was left to
+        `after_commit` follows the commit; one within another leaves it to the outer one's."""
         outer = self._current()
-        joined = _Joined(outer, first)
+        joined = _Joined(outer, first, places)
         async with joined.begun:
             token = self._joined.set(joined)
             try:
@@ -176,6 +179,9 @@ class Postgres:
         """Once: a connection of the pool and its transaction, or a savepoint of the outer one."""
         async with joined.beginning:
             if joined.connection is None:
+                if joined.places is not None:
+                    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                        await joined.begun.enter_async_context(joined.places)
                 token = self._joined.set(joined.outer)
                 try:
                     connection = await joined.begun.enter_async_context(self.transaction())

@@ -109,13 +109,13 @@ async def test_a_key_without_a_valid_credential_is_401_and_other_methods_ignore_
         assert answer.json()["name"] == name
 
 
-async def test_while_the_first_runs_others_are_told_so(api, account, connection):
+async def test_while_the_first_runs_others_are_told_so(api, account, connection, database):
     """The row lock of another transaction holds the first request up."""
     domain = await api.create_verified_domain(account, "qr.example.org")
     async with connection.transaction():
         await connection.execute("SELECT FROM domains WHERE id = $1 FOR UPDATE", domain["id"])
         first = asyncio.create_task(post(api, account, domain="qr.example.org"))
-        while not await connection.fetchval(WAITING):  # noqa: ASYNC110
+        while not await database.fetchval(WAITING):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         answer = await post(api, account, domain="qr.example.org")
         problem_of(answer, 409, "idempotency_key_in_use")
@@ -233,6 +233,25 @@ async def test_who_waits_for_a_hash_holds_no_connection(open_api, monkeypatch, p
         assert (await api.client.get("/v1/qr-codes", headers=account.headers)).status_code == 200
         go_on.set()
         assert [answer.status_code for answer in await asyncio.gather(*making)] == [201, 201]
+
+
+async def test_requests_with_keys_leave_connections_to_the_others(open_api, connection, database):
+    """Of two, while three of them wait for a row."""
+    async with open_api(postgres_connections=2, postgres_timeout_s=20) as api:
+        account = await api.create_account()
+        domain = await api.create_verified_domain(account, "qr.example.org")
+        async with connection.transaction():
+            await connection.execute("SELECT FROM domains WHERE id = $1 FOR UPDATE", domain["id"])
+            making = [
+                asyncio.create_task(post(api, account, {"Idempotency-Key": name}, domain="qr.example.org"))
+                for name in "abc"
+            ]
+            while not await database.fetchval(WAITING):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.3)  # the others would be there by now
+            assert (await api.client.get("/v1/qr-codes", headers=account.headers)).status_code == 200
+            assert await database.fetchval(WAITING) == 1
+        assert [answer.status_code for answer in await asyncio.gather(*making)] == [201] * 3
 
 
 NUMBERS = itertools.count()
