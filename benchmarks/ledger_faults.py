@@ -1,10 +1,11 @@
 """Whether credits are overdrawn, lost or doubled, whatever happens to those who spend them.
 
-200 clients spend a wallet of 10,000 over HTTP to nothing, with random repetitions, dropped connections and duplicate
-keys, while `scanhop api` is killed (kill -9) and started again, ROUNDS times. Afterwards each key must have had one
-effect, the one that its answers told; the sum of the entries, the balance and what was accepted must agree, and the
-balance must never have been below 0. Prints each round; writes benchmarks/results/ledger_faults.json; ends with code
-1 when a round found a fault.
+200 clients spend a wallet of 10,000 over HTTP to nothing, by deductions, token usage, codes that have a price and
+reservations that are settled, with random repetitions, dropped connections and duplicate keys, while `scanhop api` is
+killed (kill -9) and started again, ROUNDS times. Afterwards each key must have had one effect, the one that its
+answers told, and each code been paid; the sum of the entries, the balance and what was accepted must agree, the
+balance must never have been below 0, and no answer a 500. Prints each round; writes
+benchmarks/results/ledger_faults.json; ends with code 1 when a round found a fault.
 """
 
 import argparse

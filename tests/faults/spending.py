@@ -1,8 +1,9 @@
 """Clients that spend one wallet to nothing through an API that is killed under them.
 
-Each client takes credits under keys of its own, half by deductions, half by token usage, and goes on until there is
-nothing left. It repeats what got no answer, sometimes what got one, and sometimes goes away in the middle; all under
-the same key. Afterwards the books are held against the answers that were accepted.
+Each client takes credits under keys of its own, by deductions, by token usage, by creating codes that have a price
+and by reservations that it settles, and goes on until there is nothing left. It repeats what got no answer, sometimes
+what got one, and sometimes goes away in the middle; all under the same key. Afterwards the books, and the codes, are
+held against the answers that were accepted.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -28,6 +30,16 @@ from scanhop.stores.postgres import Postgres
 ADMIN_KEY = "the-platform-admin-key"
 START_S = 60.0
 MODEL = "one-credit-a-token"
+CODE_PRICE = 3
+HOLD_S = 86_400
+NOT_YET = {"idempotency_key_in_use", "rate_limited", "store_unavailable"}
+BOOKS = """
+    SELECT coalesce(split_part(r.idempotency_key, ':', 2), split_part(e.idempotency_key, ':', 2), e.reference) AS key,
+           e.amount, e.balance_after
+    FROM credit_entries e
+    LEFT JOIN credit_reservations r ON r.workspace_id = e.workspace_id AND r.entry_id = e.id
+    WHERE e.workspace_id = $1 AND e.amount < 0
+"""
 
 Send = Callable[[str, int], Awaitable[httpx.Response]]
 
@@ -60,6 +72,7 @@ class KilledApi:
             "SCANHOP_REDIS_URL": redis_url,
             "SCANHOP_CLICKHOUSE_URL": "http://127.0.0.1:9/",
             "SCANHOP_ADMIN_KEY": ADMIN_KEY,
+            "SCANHOP_SECRET_KEY": "the-secret-key-that-outlives-the-process",
             "SCANHOP_API_BIND": self.bind,
             "SCANHOP_LOG_LEVEL": "error",
         }
@@ -93,6 +106,7 @@ class Spender:
         self._workspace_id = workspace_id
         self._member = {"Authorization": f"Bearer {key}"}
         self._tally = tally
+        self._reservations: dict[str, str] = {}
 
     async def spend(self) -> None:
         """Until a single credit cannot be had."""
@@ -100,8 +114,8 @@ class Spender:
             pass
 
     async def _take(self, amount: int) -> bool:
-        key, by_tokens = str(uuid4()), self._chance.random() < 0.5
-        send = self._report if by_tokens else self._deduct
+        ways = [self._deduct, self._report, self._reserve_and_settle]
+        key, send = str(uuid4()), self._chance.choice([*ways, self._create_code] if amount >= CODE_PRICE else ways)
         taken = await self._send(send, key, amount)
         for _ in range(self._chance.choice([0, 0, 0, 1, 2])):
             self._tally.counts["repeated after an answer"] += 1
@@ -126,15 +140,16 @@ class Spender:
                 await asyncio.sleep(self._chance.uniform(0.05, 0.3))
                 continue
             self._tally.counts[f"status {answer.status_code}"] += 1
-            if answer.status_code == 200:
-                body = answer.json()
-                taken = body["charged"] if "charged" in body else -body["entry"]["amount"]
+            if answer.is_success:
+                taken = _taken_by(answer.json())
                 self._tally.hear(key, taken)
-                return int(taken)
+                return taken
             if answer.status_code == 402:
                 self._tally.refused.add(key)
                 return 0
-            if answer.status_code not in {429, 500, 503}:
+            if answer.status_code == 500:
+                self._tally.contradictions.append(f"{key}: {answer.text}")
+            elif answer.json()["code"] not in NOT_YET:
                 raise AssertionError(answer.text)
             await asyncio.sleep(0.1)
 
@@ -145,6 +160,29 @@ class Spender:
     async def _report(self, key: str, amount: int) -> httpx.Response:
         body = {"request_id": key, "model": MODEL, "prompt_tokens": amount, "completion_tokens": 0}
         return await self._http.post("/v1/token_used", headers=self._member, json=body)
+
+    async def _create_code(self, key: str, amount: int) -> httpx.Response:
+        """The entry refers to the request by its id."""
+        headers = self._member | {"Idempotency-Key": key, "X-Request-Id": key}
+        body = {"name": key, "target_url": "https://example.com/"}
+        return await self._http.post("/v1/qr-codes", headers=headers, json=body)
+
+    async def _reserve_and_settle(self, key: str, amount: int) -> httpx.Response:
+        url = "/v1/credits/reservations"
+        if key not in self._reservations:
+            body = {"amount": amount, "idempotency_key": key, "hold_s": HOLD_S}
+            answer = await self._http.post(url, headers=self._member, json=body)
+            if not answer.is_success:
+                return answer
+            self._reservations[key] = answer.json()["id"]
+        settlement = f"{url}/{self._reservations[key]}/settle"
+        return await self._http.post(settlement, headers=self._member, json={"amount": amount})
+
+
+def _taken_by(body: dict[str, Any]) -> int:
+    if "charged" in body:
+        return int(body["charged"])
+    return -int(body["entry"]["amount"]) if "entry" in body else CODE_PRICE
 
 
 async def spend_to_nothing(
@@ -180,9 +218,10 @@ async def _open_wallet(http: httpx.AsyncClient, funds: int) -> tuple[str, str]:
     admin = {"X-API-Key": ADMIN_KEY}
     user = (await http.post("/v1/admin/users", headers=admin, json={"email": "spender@example.com"})).json()
     workspace_id = user["workspace"]["id"]
-    price = {"action": "ai.tokens", "model": MODEL, "credits": 1_000_000, "completion_credits": 0}
+    tokens = {"action": "ai.tokens", "model": MODEL, "credits": 1_000_000, "completion_credits": 0}
+    code = {"action": "qr_code.created", "credits": CODE_PRICE}
     wallet = {"workspace_id": workspace_id, "amount": funds, "reason": "funds"}
-    for path, body in (("prices", price), ("add", wallet)):
+    for path, body in (("prices", tokens), ("prices", code), ("add", wallet)):
         answer = await http.post(f"/v1/admin/credits/{path}", headers=admin, json=body)
         assert answer.is_success, answer.text
     return workspace_id, user["api_key"]
@@ -203,13 +242,23 @@ async def _kill_while(
     return done
 
 
+async def _list_names(connection: "asyncpg.Connection[asyncpg.Record]", workspace_id: UUID) -> list[str]:
+    rows = await connection.fetch("SELECT name FROM qr_codes WHERE workspace_id = $1", workspace_id)
+    return [row["name"] for row in rows]
+
+
 async def _hold_books_against(dsn: str, workspace_id: UUID, funds: int, tally: Tally) -> dict[str, object]:
     connection = await asyncpg.connect(dsn)
-    balance = await connection.fetchval("SELECT balance FROM wallets WHERE workspace_id = $1", workspace_id)
-    rows = await connection.fetch(
-        "SELECT split_part(idempotency_key, ':', 2) AS key, amount, balance_after FROM credit_entries "
-        "WHERE workspace_id = $1 AND amount < 0",
-        workspace_id,
+    balance, reserved = await connection.fetchrow(
+        "SELECT balance, reserved FROM wallets WHERE workspace_id = $1", workspace_id
+    )
+    rows = await connection.fetch(BOOKS, workspace_id)
+    sum_of_entries = int(
+        await connection.fetchval("SELECT sum(amount) FROM credit_entries WHERE workspace_id = $1", workspace_id)
+    )
+    codes = Counter(await _list_names(connection, workspace_id))
+    paid_codes = await connection.fetchval(
+        "SELECT count(*) FROM credit_entries WHERE workspace_id = $1 AND action = 'qr_code.created'", workspace_id
     )
     await connection.close()
     postgres = Postgres(dsn, max_connections=1, command_timeout_s=60)
@@ -225,13 +274,20 @@ async def _hold_books_against(dsn: str, workspace_id: UUID, funds: int, tally: T
         for key in booked.keys() | accepted.keys()
         if booked.get(key) != accepted.get(key)
     ]
-    if balance != 0 or sum(booked.values()) != funds or sum(accepted.values()) != funds:
-        faults.append(f"balance {balance}, booked {sum(booked.values())}, accepted {sum(accepted.values())}")
+    faults += [f"{count} codes were made with the key {key}" for key, count in codes.items() if count > 1]
+    if codes.total() != paid_codes:
+        faults.append(f"{codes.total()} codes were made, {paid_codes} were paid")
+    if (balance, reserved, sum_of_entries, sum(accepted.values())) != (0, 0, 0, funds):
+        faults.append(
+            f"balance {balance}, reserved {reserved}, sum of entries {sum_of_entries}, "
+            f"accepted {sum(accepted.values())} of {funds}"
+        )
     return {
         "balance": balance,
         "lowest_balance": min((row["balance_after"] for row in rows), default=None),
         "entries": len(rows),
-        "sum_of_entries": funds - sum(booked.values()),
+        "codes": codes.total(),
+        "sum_of_entries": sum_of_entries,
         "accepted": sum(accepted.values()),
         "faults": faults,
     }
