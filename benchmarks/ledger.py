@@ -1,10 +1,12 @@
 """What a debit costs: per second on one hot wallet and on 1,000, CPU and round trips, beside the usual ways.
 
 The same embedded Postgres, the same pool, CLIENTS tasks. Each round measures every contender under every row for
-SECONDS, in an order that shifts; ratios are taken within a round, medians over the rounds. CPU is that of this
-process and of Postgres' processes together, for each debit. A second table says what charging a route costs: creating
-a QR code free of charge, with the debit in its transaction, and with reserve and settle around it. Every run ends
-with the proof of the books. Writes benchmarks/results/ledger.json.
+SECONDS, in an order that shifts; ratios are taken within a round, medians over the rounds. CPU for each debit is told
+apart: of this process (the client: ledger, driver, loop) and of the embedded engines' processes, of which Postgres
+alone has work. On the hot wallet the CLIENTS of this one process share commits, up to CLIENTS debits each, as the
+product's requests do; the contenders commit each debit by itself. A second table says what charging a route costs:
+creating a QR code free of charge, with the debit in its transaction, and with reserve and settle around it. Every run
+ends with the proof of the books. Writes benchmarks/results/ledger.json.
 """
 
 import argparse
@@ -65,7 +67,7 @@ class Ours:
 
 
 async def measure(debit: Debit, wallets: Sequence[UUID], seconds: float) -> dict[str, float]:
-    """Per second, and µs of CPU for each."""
+    """Per second, and µs of CPU for each, of this process and of the engines below it."""
     done, ends = 0, time.perf_counter() + seconds
 
     async def spend(chance: random.Random) -> None:
@@ -75,12 +77,13 @@ async def measure(debit: Debit, wallets: Sequence[UUID], seconds: float) -> dict
                 raise RuntimeError("a debit was refused")
             done += 1
 
-    before, started = read_cpu(os.getpid()), time.perf_counter()
+    before, own, started = read_cpu(os.getpid()), time.process_time_ns(), time.perf_counter()
     await asyncio.gather(*(spend(random.Random(seed)) for seed in range(CLIENTS)))
     took = time.perf_counter() - started
-    figures = {"per_second": done / took}
-    with suppress(TreeChanged):  # Postgres started or ended a process of its own: this round has no CPU figure
-        figures["cpu_us"] = read_cpu(os.getpid()).since(before) / done / 1000
+    client_ns = time.process_time_ns() - own
+    figures = {"per_second": done / took, "client_cpu_us": client_ns / done / 1000}
+    with suppress(TreeChanged):  # Postgres started or ended a process of its own: this round has no figure of it
+        figures["server_cpu_us"] = (read_cpu(os.getpid()).since(before) - client_ns) / done / 1000
     return figures
 
 
@@ -125,14 +128,18 @@ async def compare(dsn: str, rounds: int, seconds: float) -> dict[str, object]:
     }
 
 
+def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    """Of what was measured; without what no round could tell."""
+    names = ("per_second", "client_cpu_us", "server_cpu_us")
+    measured = {name: [each[name] for each in rounds if name in each] for name in names}
+    return {name: round(statistics.median(values), 1) for name, values in measured.items() if values}
+
+
 def summarise(found: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
     ours = [each["per_second"] for each in found["ours"]]
     told = {}
     for name, rounds in found.items():
-        cpu = [each["cpu_us"] for each in rounds if "cpu_us" in each]
-        told[name] = {
-            "per_second": round(statistics.median(each["per_second"] for each in rounds)),
-            "cpu_us": round(statistics.median(cpu), 1) if cpu else float("nan"),
+        told[name] = medians(rounds) | {
             "ours_is_faster_by": round(
                 statistics.median(mine / each["per_second"] for mine, each in zip(ours, rounds, strict=True)), 2
             ),
@@ -175,13 +182,7 @@ async def charge_routes(dsn: str, redis_url: str, rounds: int, seconds: float) -
     if not report.agrees:
         raise RuntimeError(str(report.disagreements))
     await postgres.close()
-    return {
-        name: {
-            "per_second": round(statistics.median(each["per_second"] for each in each_round)),
-            "cpu_us": round(statistics.median([each["cpu_us"] for each in each_round if "cpu_us" in each] or [0]), 1),
-        }
-        for name, each_round in found.items()
-    }
+    return {name: medians(rounds_of_it) for name, rounds_of_it in found.items()}
 
 
 def main() -> None:
