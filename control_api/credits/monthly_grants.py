@@ -1,6 +1,8 @@
-"""Once a month each workspace is given its credits: for that month, gone at its end, used before all others that last
-longer. A workspace that is made meanwhile, and a month whose start was missed, get theirs at the next run; a month
-that is over is not made up for, its credits would be gone already. The key `monthly:YYYY-MM` gives them once."""
+"""Once a month each workspace is given its credits: for that month, gone at its end, used before others of their
+priority that last longer. A workspace that is made meanwhile, and a month whose start was missed, get theirs at
+the next run; a month that is over is not made up for, its credits would be gone already. The key `monthly:YYYY-MM`
+gives them once.
+"""
 
 from datetime import UTC, datetime
 from uuid import UUID
