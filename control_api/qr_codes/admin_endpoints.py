@@ -10,7 +10,7 @@ from control_api.qr_codes.bans import CodeBans
 from control_api.qr_codes.code_fields import Status
 from control_api.qr_codes.endpoints import PublicUrl
 from control_api.qr_codes.schemas import QrCodeAnswer, QrCodePage
-from control_api.qr_codes.search_fields import require_storable
+from control_api.qr_codes.search_fields import STORABLE, require_storable
 from control_api.web.authentication import ADMIN_PROBLEMS, PlatformAdmin, requires_admin
 from control_api.web.guarded_route import BODY_PROBLEMS, GuardedRoute
 from control_api.web.paging import AskedPage
@@ -42,9 +42,17 @@ async def search_qr_codes(  # noqa: PLR0913 - FastAPI hands over each by name
     page: AskedPage,
     workspace_id: Annotated[UUID | None, Query()] = None,
     status: Annotated[Status | None, Query(description="Only these; deleted ones are listed too")] = None,
-    short_code: Annotated[str | None, Query(max_length=63, description="Exactly this one, on any domain")] = None,
+    short_code: Annotated[
+        str | None, Query(max_length=63, json_schema_extra=STORABLE, description="Exactly this one, on any domain")
+    ] = None,
     target: Annotated[
-        str | None, Query(min_length=1, max_length=200, description="Stands in the target, the fallback or a rule")
+        str | None,
+        Query(
+            min_length=1,
+            max_length=200,
+            json_schema_extra=STORABLE,
+            description="Stands in the target, the fallback or a rule",
+        ),
     ] = None,
 ) -> QrCodePage:
     """Newest first."""

@@ -23,16 +23,30 @@ from control_api.web.text import compose
 NO_PROJECT = "none"
 DEFAULT_DOMAIN = "default"
 MAX_TEXT = 200
+STORABLE = {"pattern": r"^[^\x00]*$"}  # what `require_storable` takes
 _KEY_TYPES = {"created_at": datetime, "updated_at": datetime, "name": str}
 
 Text = Annotated[
     str | None,
-    Query(min_length=1, max_length=MAX_TEXT, description="Stands in the name, the short code or the target"),
+    Query(
+        min_length=1,
+        max_length=MAX_TEXT,
+        json_schema_extra=STORABLE,
+        description="Stands in the name, the short code or the target",
+    ),
 ]
-TagList = Annotated[str | None, Query(description="Codes with each of these, a comma between two", examples=["a,b"])]
+TagList = Annotated[
+    str | None,
+    Query(json_schema_extra=STORABLE, description="Codes with each of these, a comma between two", examples=["a,b"]),
+]
 Project = Annotated[str | None, Query(description="Codes of this project; `none`: those of no project")]
 Domain = Annotated[
-    str | None, Query(max_length=253, description="The host they sit on; `default`: those of the default domain")
+    str | None,
+    Query(
+        max_length=253,
+        json_schema_extra=STORABLE,
+        description="The host they sit on; `default`: those of the default domain",
+    ),
 ]
 From = Annotated[Moment | None, Query(description="From then on")]
 To = Annotated[Moment | None, Query(description="Before then")]

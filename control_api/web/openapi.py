@@ -17,8 +17,11 @@ Schema = dict[str, Any]
 _PROBLEM = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
 _FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+_UNCOUNTED = {"413", "414", "431", "500"}  # answered before, or beside, the count of requests
 _EVERYWHERE = (
     ProblemKind.BAD_REQUEST,
+    ProblemKind.TARGET_TOO_LONG,
+    ProblemKind.HEAD_TOO_LARGE,
     ProblemKind.INVALID_PARAMETERS,
     ProblemKind.INTERNAL_ERROR,
     ProblemKind.STORE_UNAVAILABLE,
@@ -131,7 +134,7 @@ def _complete(path: str, method: str, operation: Schema, components: Schema) -> 
         else:
             _add_examples(response.get("content", {}), components)
         names = ["X-Request-Id"]
-        names += ["RateLimit-Policy", "RateLimit"] if is_limited and status not in ("500", "413") else []
+        names += ["RateLimit-Policy", "RateLimit"] if is_limited and status not in _UNCOUNTED else []
         names += ["Retry-After"] if status in ("429", "503") else []
         names += ["Idempotency-Replayed"] if takes_key and not is_error else []
         references = {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -48,6 +48,7 @@ BEYOND_A_SCHEMA = {
     (412, "stale_version"): "a version that is past",
     (429, "too_many_attempts"): "passwords and addresses that were made up",
 }
+BEYOND_ANY_SCHEMA = {414, 431}  # all parameters together, in bytes
 IN_PUBLIC = {(401, "unauthenticated"), (401, "google_sign_in_failed"), (403, "sign_in_off")}  # made-up tokens
 # Fields whose values only a parser, a clock or another field can judge; the paths that a refusal may name.
 JUDGED = {
@@ -55,10 +56,10 @@ JUDGED = {
     r"host": "a name of the domain name system, in some hundred characters",
     r"timezone": "one of the IANA's",
     r"from|to|(created|updated)_(from|to)|at|now|starts_at|expires_at|valid_from": "against now, or each other",
-    r"token|user_id|workspace_id|move_to|version|domain": "somebody or something that was made up",
+    r"token|user_id|workspace_id|project_id|move_to|version|domain": "somebody or something that was made up",
     r"design|type_data": "objects of any fields: how large they are, and without NUL, as jsonb has none",
     r"foreground|background": "colours that a scanner tells apart",
-    r"body": "fields that go together, as the reason says",
+    r"body|size|scale": "fields that go together, as the reason says",
     r"select|group_by(\.\d+)?|order|where\.\d+\.\w+(\.\d+)?": "what a field of a scan can be asked, by its kind",
 }
 QUIET = settings(
@@ -153,6 +154,8 @@ def check(name, operation, headers, ids, mode):
             case.headers.pop(credential, None)
         case.body = with_whole_numbers(case.body)
         response = case.call(headers=headers, timeout=20, allow_redirects=False)
+        if response.status_code in BEYOND_ANY_SCHEMA:
+            return
         case.validate_response(response, headers=headers, excluded_checks=CHECKS.get_by_names(excluded))
         if mode is GenerationMode.POSITIVE:
             assert is_explained(name, response), (response.status_code, response.text)

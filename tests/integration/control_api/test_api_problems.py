@@ -215,7 +215,7 @@ async def test_the_openapi_document_is_complete(api):
             assert "X-Request-Id" in response["headers"]
         answered = operation["responses"].keys()
         names = {(each["in"], each["name"]) for each in operation.get("parameters", ())}
-        assert {"400", "422", "500", "503"} <= answered
+        assert {"400", "414", "422", "431", "500", "503"} <= answered
         assert ("429" in answered) is (path not in UNLIMITED)
         if operation.get("security"):
             assert {"401", "403"} <= answered
