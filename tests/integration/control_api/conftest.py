@@ -14,6 +14,7 @@ from control_api.app import build_app
 from control_api.clock import Clock, utc_now
 from control_api.settings import ApiSettings
 from tests.integration.control_api.api_client import ADMIN_KEY, Account, Api
+from tests.integration.control_api.documented_answers import checks_of
 from tests.integration.control_api.scan_rows import ScanRows
 
 NOBODY = "127.0.0.1:9"
@@ -46,7 +47,7 @@ def open_api(settings: ApiSettings) -> OpenApi:
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://api") as client,
+            httpx.AsyncClient(transport=transport, base_url="http://api", event_hooks=checks_of(app)) as client,
         ):
             yield Api(app, client)
 
