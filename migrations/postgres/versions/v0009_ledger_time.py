@@ -1,11 +1,11 @@
-"""Versions of users, workspaces and memberships."""
+"""The ledger's functions, by the database's clock."""
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0015"
-down_revision = "0011"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

@@ -1,11 +1,11 @@
-"""The ledger's functions, by the database's clock."""
+"""Versions of users, workspaces and memberships."""
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
