@@ -92,7 +92,14 @@ def test_a_child_that_ends_before_it_is_ready_fails_without_a_log_too(start):
 
 
 def test_a_child_that_takes_too_long_fails(start, tmp_path):
-    child = start("echo starting; sleep 60", is_ready=lambda: False, ready_timeout_s=0.2, log_path=tmp_path / "log")
+    log = tmp_path / "log"
+
+    def is_ready() -> bool:
+        while not log.read_bytes():
+            time.sleep(0.01)
+        return False
+
+    child = start("echo starting; sleep 60", is_ready=is_ready, ready_timeout_s=0.2, log_path=log)
     with pytest.raises(ChildFailed, match=r"child was not ready after .* s; its log ends with:\n  starting"):
         child.wait_ready()
 
