@@ -19,7 +19,7 @@ from tests.api_process import ApiProcess
 from tests.integration.control_api.api_client import ADMIN, ADMIN_KEY, TARGET
 
 EXAMPLES = 6
-CREDENTIALS = ("Authorization", "X-API-Key", "Scanhop-Workspace")  # made up ones; a valid key is sent instead
+CREDENTIALS = ("Authorization", "X-API-Key")  # made up ones, in place of which a valid one is sent
 load_all_checks()
 # What these checks ask cannot be seen in a single made-up request, or is tested for every route elsewhere.
 EXCLUDED = [
@@ -128,7 +128,8 @@ def headers_for(path, member):
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["allowed", "forbidden"])
 def test_the_document_and_the_api_agree(api, member, ids, mode, subtests):
-    schema = schemathesis.openapi.from_url(f"{api.url}/openapi.json")
+    schema = schemathesis.openapi.from_dict(document_of(api))
+    schema.config.update(base_url=api.url)
     operations = [each.ok() for each in schema.get_all_operations()]
     assert len(operations) > 100
     headers, _ = member
@@ -138,6 +139,16 @@ def test_the_document_and_the_api_agree(api, member, ids, mode, subtests):
             with subtests.test(name):
                 check(name, operation, headers_for(operation.path, headers), ids, mode)
     assert httpx.get(f"{api.url}/v1/qr-codes", headers=headers).status_code == 200  # the key was not lost on the way
+
+
+def document_of(api):
+    """Without the header that names the workspace: which one a key opens is not asked of it."""
+    document = httpx.get(f"{api.url}/openapi.json").json()
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            parameters = operation.get("parameters", [])
+            operation["parameters"] = [each for each in parameters if each["name"] != "Scanhop-Workspace"]
+    return document
 
 
 def check(name, operation, headers, ids, mode):
@@ -150,13 +161,13 @@ def check(name, operation, headers, ids, mode):
     def agree(case, exists):
         if exists and mode is GenerationMode.POSITIVE:
             case.path_parameters |= {each: ids[each] for each in case.path_parameters if each in ids}
-        for credential in CREDENTIALS:
-            case.headers.pop(credential, None)
+        replaced = [each for each in CREDENTIALS if case.headers.pop(each, None) is not None]
+        skipped = [*excluded, "negative_data_rejection"] if replaced else excluded  # what was forbidden may be gone
         case.body = with_whole_numbers(case.body)
         response = case.call(headers=headers, timeout=20, allow_redirects=False)
         if response.status_code in BEYOND_ANY_SCHEMA:
             return
-        case.validate_response(response, headers=headers, excluded_checks=CHECKS.get_by_names(excluded))
+        case.validate_response(response, headers=headers, excluded_checks=CHECKS.get_by_names(skipped))
         if mode is GenerationMode.POSITIVE:
             assert is_explained(name, response), (response.status_code, response.text)
 
