@@ -231,8 +231,8 @@ async def ask_api(api: httpx.AsyncClient, accounts: list[tuple[str, str]], pid: 
         period = {"from": start.isoformat().replace("+00:00", "Z"), "to": END.date().isoformat()}
         asked = [
             ("timeseries", {}),
-            ("breakdown", {"dimension": "country"}),
-            ("breakdown", {"dimension": "device"}),
+            ("breakdown", {"group_by": "country"}),
+            ("breakdown", {"group_by": "device"}),
             ("top-codes", {}),
         ]
         headers = {"Authorization": f"Bearer {key}"}

@@ -22,7 +22,6 @@ from scanhop.wire.ids import WorkspaceId
 
 router = APIRouter(route_class=GuardedRoute, tags=["analytics"])
 Reader = Annotated[Member, requires("analytics:read")]
-AskedGranularity = Annotated[Granularity, Query(description="What a bucket of the series is")]
 _MOMENT = "A date, read in `timezone`, or an RFC 3339 time"
 
 
@@ -63,17 +62,21 @@ class PeriodQuery:
             BoundText | None, Query(alias="to", description=f"{_MOMENT}, itself left out; default: now")
         ] = None,
         timezone: Annotated[str | None, Query(description="IANA name; default: the workspace's")] = None,
+        granularity: Annotated[
+            Granularity, Query(description="The buckets of a series; a report without one takes it, too")
+        ] = "day",
         include_bots: Annotated[bool, Query(description="Count redirects of bots, too")] = False,
     ) -> None:
         self.start = start
         self.end = end
         self.timezone = timezone
+        self.granularity = granularity
         self.include_bots = include_bots
 
-    def period(self, zone: str, now: datetime, granularity: Granularity = "day") -> Period:
+    def period(self, zone: str, now: datetime) -> Period:
         """Raises Problem."""
         try:
-            return parse_period(self.start, self.end, zone, granularity, now)
+            return parse_period(self.start, self.end, zone, self.granularity, now)
         except InvalidPeriod as error:
             raise invalid_parameter(error.name, str(error)) from None
 
@@ -97,12 +100,11 @@ async def count_scans(  # noqa: PLR0913 - FastAPI hands over each by name
     codes: Annotated[CodeDirectory, Depends(_codes)],
     workspaces: Annotated[Workspaces, Depends(_workspaces)],
     reports: AskedReports,
-    granularity: AskedGranularity = "day",
 ) -> QrCodeAnalytics:
     """In all, over time, and by country, device, operating system and browser."""
     await codes.get(caller.workspace_id, qr_id)
     zone = asked.timezone or (await workspaces.get(caller.workspace_id)).timezone
-    period = asked.period(zone, request.app.state.clock(), granularity)
+    period = asked.period(zone, request.app.state.clock())
     only_it = (one_of("qr_id", [str(qr_id)]),)
     scans = ScanSet(caller.workspace_id, period.start, period.end, only_it, asked.include_bots)
     return QrCodeAnalytics.of(qr_id, await reports.count_code(scans, period))

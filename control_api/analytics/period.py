@@ -6,7 +6,6 @@ the full hour of the zone's time at the start of the period.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
@@ -44,14 +43,9 @@ def parse_period(
         raise InvalidPeriod("from", "must be before `to`")
     if last - first > timedelta(days=MAX_DAYS):
         raise InvalidPeriod("from", f"must be at most {MAX_DAYS} days before `to`")
-    return cut(Period(first, last, zone, "day", reaches_now=last >= now), granularity)
-
-
-def cut(period: Period, granularity: Granularity) -> Period:
-    """The same period, in other buckets. Raises InvalidPeriod."""
-    if granularity == "hour" and period.end - period.start > MAX_BUCKETS * _HOUR:
+    if granularity == "hour" and last - first > MAX_BUCKETS * _HOUR:
         raise InvalidPeriod("granularity", f"hours fit periods of at most {MAX_BUCKETS // 24} days")
-    return replace(period, granularity=granularity)
+    return Period(first, last, zone, granularity, reaches_now=last >= now)
 
 
 def unix_ms(at: datetime) -> int:

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
 from control_api.analytics.conditions import MAX_TEXT, Condition, InvalidCondition, one_of, parse_condition
-from control_api.analytics.endpoints import AskedGranularity, AskedReports, PeriodQuery
+from control_api.analytics.endpoints import AskedReports, PeriodQuery
 from control_api.analytics.model import Period
-from control_api.analytics.period import InvalidPeriod, cut, parse_period
+from control_api.analytics.period import InvalidPeriod, parse_period
 from control_api.analytics.platform import Platform
 from control_api.analytics.report_schemas import (
     BreakdownAnswer,
@@ -155,19 +155,14 @@ async def get_timeseries(  # noqa: PLR0913 - FastAPI hands over each by name
     caller: Reader,
     asked: Asked,
     reports: AskedReports,
-    granularity: AskedGranularity = "day",
     group_by: Annotated[Dimension | None, Query(description="Splits each bucket by the largest values")] = None,
     top: Annotated[int, Query(ge=1, le=20, description="How many values of `group_by`")] = 5,
     compare: Compare = None,
 ) -> TimeseriesAnswer:
     """By hour, day, week or month; with `group_by`, also by the largest values of a dimension."""
-    try:
-        period = cut(asked.period, granularity)
-    except InvalidPeriod as error:
-        raise invalid_parameter(error.name, str(error)) from None
     dimension = None if group_by is None else str(group_by.value)
     scans = asked.scans if dimension is None else asked.scans.naming([dimension])
-    found = await reports.timeseries(scans, period, group_by=dimension, top=top, compare=compare is not None)
+    found = await reports.timeseries(scans, asked.period, group_by=dimension, top=top, compare=compare is not None)
     return TimeseriesAnswer.of(found)
 
 
@@ -176,11 +171,11 @@ async def get_breakdown(
     caller: Reader,
     asked: Asked,
     reports: AskedReports,
-    dimension: Annotated[Dimension, Query(description="Outcome counts all outcomes; bot_reason bots, too")],
+    group_by: Annotated[Dimension, Query(description="Outcome counts all outcomes; bot_reason bots, too")],
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> BreakdownAnswer:
     """The largest values first; of the others, how many scans they have together."""
-    name = str(dimension.value)
+    name = str(group_by.value)
     found = await reports.breakdown(asked.scans.naming([name]), asked.period, name, limit)
     return BreakdownAnswer.of(asked.period, name, found)
 

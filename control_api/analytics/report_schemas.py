@@ -119,7 +119,7 @@ class TimeseriesAnswer(PeriodAnswer):
 class BreakdownAnswer(PeriodAnswer):
     """Counted scans by the values of a dimension, the largest first."""
 
-    dimension: str
+    group_by: str
     data: list[ShareAnswer]
     total_scans: int
     other_scans: int = Field(description="Of the values that are not listed")
@@ -129,7 +129,7 @@ class BreakdownAnswer(PeriodAnswer):
         listed = sum(share.scans for share in found.shares)
         return cls(
             **_period(period),
-            dimension=dimension,
+            group_by=dimension,
             data=[ShareAnswer.of(share) for share in found.shares],
             total_scans=found.total_scans,
             other_scans=found.total_scans - listed,

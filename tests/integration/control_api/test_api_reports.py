@@ -13,7 +13,7 @@ from tests.integration.control_api.api_client import ADMIN, bad_names, problem_o
 
 AT = "2026-11-10T10:00:00Z"
 NOVEMBER = {"from": "2026-11-01", "to": "2026-12-01"}
-REPORTS = {"overview": {}, "timeseries": {}, "breakdown": {"dimension": "country"}, "top-codes": {}}
+REPORTS = {"overview": {}, "timeseries": {}, "breakdown": {"group_by": "country"}, "top-codes": {}}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def test_without_scans_every_report_is_there_with_zeros(api, account):
     body = await report(api, account, "analytics/timeseries", group_by="os")
     assert [bucket["scans"] for bucket in body["series"]] == [0] * 30
     assert body["groups"] == [{"value": None, "scans": [0] * 30}]
-    body = await report(api, account, "analytics/breakdown", dimension="city")
+    body = await report(api, account, "analytics/breakdown", group_by="city")
     assert (body["data"], body["total_scans"], body["other_scans"]) == ([], 0, 0)
     assert (await report(api, account, "analytics/top-codes"))["data"] == []
 
@@ -96,14 +96,14 @@ async def test_the_series_is_split_into_the_largest_values_and_the_others(api, a
 async def test_a_breakdown_says_what_it_does_not_list(api, account, code, scans):
     for city, count in (("Bonn", 3), ("Kiel", 2), ("Ulm", 1)):
         await scans.add(account, code, *[AT] * count, city=city)
-    body = await report(api, account, "analytics/breakdown", dimension="city", limit=1)
+    body = await report(api, account, "analytics/breakdown", group_by="city", limit=1)
     assert (body["data"], body["total_scans"], body["other_scans"]) == ([{"value": "Bonn", "scans": 3}], 6, 3)
 
 
 async def test_what_is_in_no_project_is_unknown(api, account, code, scans):
     await scans.add(account, code, AT)
     await scans.add(account, code, AT, AT, project_id=UUID(int=5))
-    body = await report(api, account, "analytics/breakdown", dimension="project")
+    body = await report(api, account, "analytics/breakdown", group_by="project")
     assert body["data"] == [{"value": str(UUID(int=5)), "scans": 2}, {"value": "", "scans": 1}]
 
 
@@ -111,9 +111,9 @@ async def test_outcomes_and_bot_reasons_are_broken_down_whole(api, account, code
     await scans.add(account, code, AT)
     await scans.add(account, code, AT, outcome="expired")
     await scans.add(account, code, AT, is_bot=True, bot_reason="preview")
-    body = await report(api, account, "analytics/breakdown", dimension="outcome")
+    body = await report(api, account, "analytics/breakdown", group_by="outcome")
     assert body["data"] == [{"value": "expired", "scans": 1}, {"value": "redirect", "scans": 1}]
-    body = await report(api, account, "analytics/breakdown", dimension="bot_reason")
+    body = await report(api, account, "analytics/breakdown", group_by="bot_reason")
     assert body["data"] == [{"value": "", "scans": 1}, {"value": "preview", "scans": 1}]
 
 
@@ -164,9 +164,16 @@ async def test_reports_know_the_caller_s_workspace_only(api, account, code, scan
     problem_of(await get(api, account, "admin/stats/overview"), 403, "admin_key_needed")
 
 
+async def test_every_report_takes_what_says_which_scans_are_meant(api, account):
+    asked = {"start": "2026-11-01", "end": "2026-11-03", "timezone": "Asia/Tokyo", "granularity": "hour"}
+    for path, also in REPORTS.items():
+        body = await report(api, account, f"analytics/{path}", **asked, include_bots=True, **also)
+        assert (body["from"], body["timezone"]) == ("2026-10-31T15:00:00Z", "Asia/Tokyo")
+
+
 WRONG = [
-    ("breakdown", {}, "dimension"),
-    ("breakdown", {"dimension": "workspace_id"}, "dimension"),
+    ("breakdown", {}, "group_by"),
+    ("breakdown", {"group_by": "workspace_id"}, "group_by"),
     ("timeseries", {"group_by": "ip"}, "group_by"),
     ("timeseries", {"top": 21}, "top"),
     ("overview", {"compare": "last"}, "compare"),
@@ -175,9 +182,7 @@ WRONG = [
     ("top-codes", {"limit": 201}, "limit"),
     ("top-codes", {"start": "2026-11-02", "end": "2026-11-01"}, "from"),
     ("overview", {"os": "a\0b"}, "os"),
-    ("overview", {"granularity": "day"}, "granularity"),
-    ("breakdown", {"dimension": "os", "granularity": "day"}, "granularity"),
-    ("top-codes", {"granularity": "day"}, "granularity"),
+    ("overview", {"granularity": "minute"}, "granularity"),
     ("timeseries", {"start": "2026-01-01", "end": "2026-11-01", "granularity": "hour"}, "granularity"),
 ]
 
@@ -261,7 +266,7 @@ async def test_raw_rollup_and_a_plain_count_agree(api, scans, drawn, zone):
             asked["end"] = "2026-10-30T23:59:59.999Z"
         codes = await report(api, account, "analytics/top-codes", **asked)
         assert {each["qr_id"]: each["scans"] for each in codes["data"]} == _tally(qr_id for _, qr_id, _ in inside)
-        shares = await report(api, account, "analytics/breakdown", dimension="country", **asked)
+        shares = await report(api, account, "analytics/breakdown", group_by="country", **asked)
         assert {each["value"]: each["scans"] for each in shares["data"]} == _tally(country for *_, country in inside)
         assert codes["total_scans"] == shares["total_scans"] == len(inside)
 
@@ -302,7 +307,7 @@ async def test_whole_utc_days_come_from_the_rollup_and_all_else_from_raw(open_ap
         account = await api.create_account()
         code = await api.create_code(account)
         await scans.add(account, code, AT, country="DE")
-        await scans.add(account, code, "2026-11-09T23:59:59.999Z", "2026-11-12T00:00:00Z")
+        await scans.add(account, code, "2026-11-09T23:59:59.999Z", "2026-11-12T00:00:00Z", country="DE")
         await scans.run(
             f"""INSERT INTO daily_aggregates (workspace_id, qr_id, date, scans, countries)
             VALUES ('{account.workspace_id}', '{code["id"]}', '2026-11-10', 3, map('DE', 3))"""
@@ -310,7 +315,7 @@ async def test_whole_utc_days_come_from_the_rollup_and_all_else_from_raw(open_ap
         for query, expected in SOURCES:
             with subtests.test(query=query):
                 for path in ("breakdown", "top-codes"):
-                    also = {"dimension": "country"} if path == "breakdown" else {}
+                    also = {"group_by": "country"} if path == "breakdown" else {}
                     body = await report(api, account, f"analytics/{path}", **query, **also)
                     assert body["total_scans"] == body["data"][0]["scans"] == expected, path
 

@@ -13,7 +13,7 @@ from tests.integration.control_api.tenant_objects import BODIES, FACTORIES, NO_I
 
 NOBODYS = "01a1fbb3-0000-7000-8000-000000000000"
 ENDLESS = "GET /v1/analytics/live"  # of test_api_streams
-QUERIES = {"GET /v1/analytics/breakdown": {"dimension": "city"}}
+QUERIES = {"GET /v1/analytics/breakdown": {"group_by": "city"}}
 ROWS = {"select": ["rows"]}
 SECRET_CITY, SECRET_REFERENCE = "Victimville", "victims-gift"
 # What is written for other reasons than that something has changed.
