@@ -96,7 +96,7 @@ async def filled(database):
 
 async def plan_of(connection, search, sort, is_descending, after=None):
     explaining = Explaining(connection)
-    page = SortedPageRequest(LIMIT, sort, is_descending, after)
+    page = SortedPageRequest(LIMIT, sort, is_descending, after, b"codes")
     await QrCodeRepository().search(explaining, WORKSPACE, search, page)
     [plan] = explaining.plans
     return plan
@@ -147,7 +147,7 @@ async def test_without_statistics_too_the_list_is_read_off_its_index(filled, sub
 async def test_no_plan_is_kept_for_other_filters(filled):
     """Postgres would keep one from the sixth call on, which fits all values alike, and none well."""
     await filled.execute("ANALYZE qr_codes")
-    page = SortedPageRequest(LIMIT, "created_at", True, None)
+    page = SortedPageRequest(LIMIT, "created_at", True, None, b"codes")
     for _ in range(8):
         await QrCodeRepository().search(filled, WORKSPACE, Search(text="7777"), page)
     kept = "SELECT coalesce(sum(generic_plans), 0) FROM pg_prepared_statements WHERE statement LIKE $1"
