@@ -19,6 +19,7 @@ MAX_BUCKETS = 2500
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
+_DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -63,10 +64,11 @@ def previous_period(period: Period) -> Period:
     return Period(start, period.start, period.zone, period.granularity)
 
 
-def is_whole_utc_days(period: Period) -> bool:
-    """Whether counts per UTC day add up to the period's; today counts as whole when the period reaches until now."""
-    starts, ends = (at == at.replace(hour=0, minute=0, second=0, microsecond=0) for at in (period.start, period.end))
-    return starts and (ends or period.reaches_now)
+def whole_utc_days(period: Period) -> tuple[datetime, datetime] | None:
+    """From when until when the period is whole UTC days; today is one when the period reaches until now."""
+    first, last = -(-(period.start - _EPOCH) // _DAY), (period.end - _EPOCH) // _DAY
+    start, end = _EPOCH + first * _DAY, period.end if period.reaches_now else _EPOCH + last * _DAY
+    return (start, end) if start < end else None
 
 
 def hour_phase_s(period: Period) -> int:

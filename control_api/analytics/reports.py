@@ -1,10 +1,11 @@
 """Statements of the reports: figures of a ScanSet in all, over time, by dimension, by code.
 
-Counts of scans alone, over whole UTC days, by code or by what daily_aggregates holds as maps, come from that rollup;
-everything else comes from raw, which knows visitors, hours, zones and every field.
+Counts of scans alone, by code or by what daily_aggregates holds as maps, come from that rollup for whole UTC days and
+from raw for what the period has besides; everything else comes from raw, which knows visitors, hours and every field.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from control_api.analytics.conditions import Condition, condition_sql
 from control_api.analytics.model import Granularity
@@ -102,56 +103,64 @@ LIMIT {{limit:UInt32}} BY dimension"""  # noqa: S608 - names from above, values 
     return Statement(sql, parameters | {"limit": limit, "dimensions": list(dimensions)})
 
 
-def is_rolled_up(scans: ScanSet, dimension: str, *, whole_utc_days: bool) -> bool:
-    """Whether the rollup can say what raw would say."""
+def is_rolled_up(scans: ScanSet, dimension: str) -> bool:
+    """Whether the rollup can say what raw would say, of whole UTC days."""
     plain = not scans.include_bots and not scans.any_outcome and dimension in (*ROLLED_UP, "code")
-    return plain and whole_utc_days and not any(_is_beyond_rollup(each) for each in scans.conditions)
+    return plain and not any(_is_beyond_rollup(each) for each in scans.conditions)
 
 
-def rolled_up_statement(scans: ScanSet, dimension: str, limit: int) -> Statement:
-    """What breakdown_statement says, from the rollup; see is_rolled_up."""
-    where, parameters = _rollup_where(scans)
+def rolled_up_statement(scans: ScanSet, days: tuple[datetime, datetime], dimension: str, limit: int) -> Statement:
+    """What breakdown_statement says, of `days` from the rollup; see is_rolled_up, and whole_utc_days."""
+    where, parameters = where_sql(scans)
+    rollup_where, rollup_parameters = _rollup_where(scans, days)
     if dimension == "code":
-        inner = f"""SELECT toString(qr_id) AS name, sum(scans) AS counted
+        rolled_up = f"""SELECT toString(qr_id) AS name, sum(scans) AS counted
     FROM daily_aggregates
-    WHERE {where}
+    WHERE {rollup_where}
     GROUP BY name"""  # noqa: S608 - as below
     else:
-        inner = f"""SELECT each.1 AS name, each.2 AS counted
+        rolled_up = f"""SELECT each.1 AS name, each.2 AS counted
     FROM (SELECT CAST(sumMap({ROLLED_UP[dimension]}), 'Array(Tuple(String, UInt64))') AS summed
           FROM daily_aggregates
-          WHERE {where})
+          WHERE {rollup_where})
     ARRAY JOIN summed AS each"""  # noqa: S608 - as below
-    sql = f"""SELECT name, counted, sum(counted) OVER ()
+    sql = f"""SELECT name, sum(counted) AS scans, sum(scans) OVER ()
 FROM (
-    {inner}
+    {rolled_up}
+    UNION ALL
+    SELECT toString({DIMENSIONS[dimension]}) AS name, count() AS counted
+    FROM qr_scan_events
+    WHERE {where}
+      AND (scanned_at < {_moment("days_start_ms")} OR scanned_at >= {_moment("days_end_ms")})
+    GROUP BY name
 )
-WHERE counted > 0
-ORDER BY counted DESC, name
+GROUP BY name
+HAVING scans > 0
+ORDER BY scans DESC, name
 LIMIT {{limit:UInt32}}"""  # noqa: S608 - names from above, values are parameters
-    return Statement(sql, parameters | {"limit": limit})
+    return Statement(sql, parameters | rollup_parameters | {"limit": limit})
 
 
 def _is_beyond_rollup(condition: Condition) -> bool:
     return condition.field.name != "qr_id" or condition.op not in ("in", "eq")
 
 
-def _rollup_where(scans: ScanSet) -> tuple[str, Parameters]:
+def _rollup_where(scans: ScanSet, days: tuple[datetime, datetime]) -> tuple[str, Parameters]:
     """A last day that is not over counts whole."""
     parts = [
         "workspace_id = {workspace_id:UUID}",
-        "date >= toDate(fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC'))",
-        "date <= toDate(fromUnixTimestamp64Milli({end_ms:Int64} - 1, 'UTC'))",
+        f"date >= toDate({_moment('days_start_ms')})",
+        f"date <= toDate({_moment('days_end_ms')} - INTERVAL 1 MILLISECOND)",
     ]
-    parameters: Parameters = {
-        "workspace_id": str(scans.workspace_id),
-        "start_ms": unix_ms(scans.start),
-        "end_ms": unix_ms(scans.end),
-    }
+    parameters: Parameters = {"days_start_ms": unix_ms(days[0]), "days_end_ms": unix_ms(days[1])}
     for number, condition in enumerate(scans.conditions):
         part, parameters[f"p{number}"] = condition_sql(condition, f"p{number}", table="daily_aggregates")
         parts.append(part)
     return "\n  AND ".join(parts), parameters
+
+
+def _moment(parameter: str) -> str:
+    return f"fromUnixTimestamp64Milli({{{parameter}:Int64}}, 'UTC')"
 
 
 def _bucket_parameters(granularity: Granularity, timezone: str, phase_s: int) -> Parameters:

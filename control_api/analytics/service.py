@@ -13,8 +13,8 @@ from control_api.analytics.period import (
     dates_of,
     hour_phase_s,
     hours_of,
-    is_whole_utc_days,
     previous_period,
+    whole_utc_days,
 )
 from control_api.analytics.question import Statement
 from control_api.analytics.scan_set import ScanSet
@@ -150,10 +150,11 @@ class Reports:
         return Timeseries(totals, series, splits, previous)
 
     async def breakdown(self, scans: ScanSet, period: Period, dimension: str, limit: int) -> Breakdown:
-        if reports.is_rolled_up(scans, dimension, whole_utc_days=is_whole_utc_days(period)):
-            statement = reports.rolled_up_statement(scans, dimension, limit)
-        else:
+        days = whole_utc_days(period) if reports.is_rolled_up(scans, dimension) else None
+        if days is None:
             statement = reports.breakdown_statement(scans, dimension, limit)
+        else:
+            statement = reports.rolled_up_statement(scans, days, dimension, limit)
         rows = await self._rows(statement)
         return Breakdown([Share(value, counted) for value, counted, _ in rows], rows[0][2] if rows else 0)
 

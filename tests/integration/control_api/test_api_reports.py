@@ -289,7 +289,11 @@ SOURCES = [
     ({"start": "2026-11-10", "end": "2026-11-12"}, FROM_THE_ROLLUP),
     ({"start": "2026-11-10"}, FROM_THE_ROLLUP),
     ({"start": "2026-11-10T00:00:00Z", "end": "2026-11-12T00:00:00Z"}, FROM_THE_ROLLUP),
-    ({"start": "2026-11-10", "end": "2026-11-11T11:00:00Z"}, FROM_RAW),
+    ({"start": "2026-11-10", "end": "2026-11-11T11:00:00Z"}, FROM_THE_ROLLUP),
+    ({"start": "2026-11-09T23:00:00Z", "end": "2026-11-12T01:00:00Z"}, FROM_THE_ROLLUP + 2),
+    ({"start": "2026-11-09T23:59:59.999Z", "end": "2026-11-12T00:00:00.001Z"}, FROM_THE_ROLLUP + 2),
+    ({"start": "2026-11-10", "end": "2026-11-12", "timezone": "Europe/Berlin"}, FROM_THE_ROLLUP + 1),
+    ({"start": "2026-11-10T01:00:00Z", "end": "2026-11-10T13:00:00Z"}, FROM_RAW),
     ({"start": "2026-11-10T01:00:00Z"}, FROM_RAW),
     ({"start": "2026-11-10", "end": "2026-11-12", "timezone": "America/New_York"}, FROM_RAW + 1),
     ({"start": "2026-11-10", "end": "2026-11-12", "include_bots": "true"}, FROM_RAW),
@@ -298,7 +302,7 @@ SOURCES = [
 ]
 
 
-async def test_whole_utc_days_come_from_the_rollup_and_all_else_from_raw(open_api, clickhouse_url, scans, subtests):
+async def test_whole_utc_days_come_from_the_rollup_and_the_rest_from_raw(open_api, clickhouse_url, scans, subtests):
     """Three scans more are planted in the rollup, and two in raw beside the period. A day that is not over is whole
     when it is asked about until now, and a clock never stands still."""
     seconds = itertools.count()
