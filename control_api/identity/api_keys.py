@@ -54,21 +54,24 @@ class ApiKeys:
         self._clock = clock
 
     async def create(self, caller: Member, wanted: KeyWanted) -> MadeKey:
-        now, key = self._clock(), generate_key()
+        now = self._clock()
         scopes = sorted(set(caller.scopes if wanted.scopes is None else wanted.scopes))
         _require_own(caller, scopes)
         if wanted.expires_at is not None and wanted.expires_at <= now:
             raise invalid_parameter("expires_at", "must lie in the future")
         async with self._postgres.transaction() as connection:
             expires_at = await self._bounded_expiry(connection, caller, wanted.expires_at)
-            made = await self._repository.create_api_key(
-                connection, key, caller.workspace_id, caller.user_id, wanted.name, now, scopes, expires_at
-            )
-            changes = {"name": wanted.name, "scopes": scopes}
-            await self._audit.record(
-                connection, caller.workspace_id, caller.actor, "api_key.created", key.id, now, changes=changes
-            )
-        return MadeKey(made, key.text)
+            return await self._make(connection, caller, KeyWanted(wanted.name, scopes, expires_at), now)
+
+    async def regenerate(self, caller: Member, key_id: str) -> MadeKey:
+        """One of the caller's own is revoked, and another of that name, with the same scopes, lasts as long anew."""
+        now = self._clock()
+        async with self._postgres.transaction() as connection:
+            old = await self._revoke(connection, caller, key_id, now, caller.user_id)
+            _require_own(caller, old.scopes)
+            wanted = None if old.expires_at is None else now + (old.expires_at - old.created_at)
+            expires_at = await self._bounded_expiry(connection, caller, wanted)
+            return await self._make(connection, caller, KeyWanted(old.name, old.scopes, expires_at), now)
 
     async def list(self, caller: Member, page: PageRequest) -> Page[ListedKey]:
         """Those that are not revoked."""
@@ -83,10 +86,27 @@ class ApiKeys:
         """A key may revoke itself."""
         now = self._clock()
         async with self._postgres.transaction() as connection:
-            only_of = _only_of(caller)
-            if not await self._repository.revoke_api_key(connection, caller.workspace_id, key_id, now, only_of):
-                raise not_found("key")
-            await self._audit.record(connection, caller.workspace_id, caller.actor, "api_key.revoked", key_id, now)
+            await self._revoke(connection, caller, key_id, now, _only_of(caller))
+
+    async def _make(self, connection: Connection, caller: Member, wanted: KeyWanted, now: datetime) -> MadeKey:
+        key, scopes = generate_key(), list(wanted.scopes or ())
+        made = await self._repository.create_api_key(
+            connection, key, caller.workspace_id, caller.user_id, wanted.name, now, scopes, wanted.expires_at
+        )
+        changes = {"name": wanted.name, "scopes": scopes}
+        await self._audit.record(
+            connection, caller.workspace_id, caller.actor, "api_key.created", key.id, now, changes=changes
+        )
+        return MadeKey(made, key.text)
+
+    async def _revoke(
+        self, connection: Connection, caller: Member, key_id: str, now: datetime, only_of: UserId | None
+    ) -> ListedKey:
+        revoked = await self._repository.revoke_api_key(connection, caller.workspace_id, key_id, now, only_of)
+        if revoked is None:
+            raise not_found("key")
+        await self._audit.record(connection, caller.workspace_id, caller.actor, "api_key.revoked", key_id, now)
+        return revoked
 
     async def _bounded_expiry(
         self, connection: Connection, caller: Member, wanted: datetime | None

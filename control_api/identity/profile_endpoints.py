@@ -151,6 +151,21 @@ async def list_api_keys(caller: KeyReader, keys: KeysService, page: AskedPage) -
     return KeyPage.of(await keys.list(caller, page))
 
 
+@router.post(
+    "/v1/api-keys/{key_id}/regenerate",
+    tags=["keys"],
+    summary="Replace a key",
+    status_code=201,
+    responses=problem_responses(*MEMBER_PROBLEMS, ProblemKind.NOT_FOUND),
+)
+async def regenerate_api_key(key_id: KeyId, caller: KeyWriter, keys: KeysService, response: Response) -> NewKeyAnswer:
+    """One of the caller's own is revoked at once, and another with its name and scopes is answered, here and never
+    again. One that ends lasts as long anew."""
+    made = await keys.regenerate(caller, key_id)
+    response.headers["Location"] = f"/v1/api-keys/{made.key.id}"
+    return NewKeyAnswer.of_made(made)
+
+
 @router.delete(
     "/v1/api-keys/{key_id}",
     tags=["keys"],

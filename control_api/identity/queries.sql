@@ -174,7 +174,7 @@ LIMIT $4;
 UPDATE api_keys
 SET revoked_at = $3
 WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL AND ($4::uuid IS NULL OR user_id = $4)
-RETURNING id;
+RETURNING id, user_id, name, scopes, created_at, expires_at, last_used_at, revoked_at;
 
 -- name: find_key_expiry
 -- When a key of the workspace ends.

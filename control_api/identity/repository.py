@@ -195,10 +195,10 @@ class IdentityRepository:
 
     async def revoke_api_key(
         self, connection: Connection, workspace_id: WorkspaceId, key_id: str, now: datetime, only_of: UserId | None
-    ) -> bool:
-        """False when there is no such key that is not revoked."""
+    ) -> ListedKey | None:
+        """None when there is no such key that is not revoked."""
         row = await connection.fetchrow(self._sql["revoke_api_key"], workspace_id, key_id, now, only_of)
-        return row is not None
+        return None if row is None else _listed_key_from(row)
 
     async def revoke_named_key(
         self, connection: Connection, workspace: Workspace, user_id: UserId, name: str, now: datetime

@@ -95,6 +95,49 @@ async def test_a_revoked_key_opens_nothing_at_once_and_is_revoked_once(api):
     assert names == ["default"]
 
 
+async def regenerate(api, headers, key):
+    return await api.client.post(f"/v1/api-keys/{key['id']}/regenerate", headers=headers)
+
+
+async def test_a_regenerated_key_replaces_the_old_one_at_once(api):
+    account = await api.create_account()
+    old = await made_key(api, account.headers, name="till", scopes=["qr-codes:read"])
+    answer = await regenerate(api, account.headers, old)
+    assert answer.status_code == 201
+    new = answer.json()
+    assert (new["name"], new["scopes"], new["expires_at"]) == ("till", ["qr-codes:read"], None)
+    problem_of(await api.client.get("/v1/qr-codes", headers=by(old)), 401, "unauthenticated")
+    assert (await api.client.get("/v1/qr-codes", headers=by(new))).status_code == 200
+    problem_of(await regenerate(api, account.headers, old), 404, "not_found")
+    listed = (await api.client.get("/v1/api-keys", headers=account.headers)).json()["data"]
+    assert [each["id"] for each in listed if each["name"] == "till"] == [new["id"]]
+
+
+async def test_a_regenerated_key_lasts_as_long_anew_and_no_longer_than_the_key_that_asks(api, database):
+    account = await api.create_account()
+    ends = datetime.now(UTC) + timedelta(hours=2)
+    key = await made_key(api, account.headers, scopes=["*"], expires_at=ends.isoformat())
+    await database.execute("UPDATE api_keys SET created_at = created_at - interval '1 hour' WHERE id = $1", key["id"])
+    itself = (await regenerate(api, by(key), key)).json()
+    assert itself["expires_at"] == key["expires_at"]
+    past = "UPDATE api_keys SET created_at = now() - interval '3 days', expires_at = now() - interval '2 days'"
+    await database.execute(past + " WHERE id = $1", itself["id"])
+    new = (await regenerate(api, account.headers, itself)).json()
+    lasts = datetime.fromisoformat(new["expires_at"]) - datetime.fromisoformat(new["created_at"])
+    assert lasts == timedelta(days=1)
+
+
+async def test_nobody_regenerates_what_they_could_not_make(api, database):
+    owner, editor = await register(api, "owner@example.com"), await register(api, "editor@example.com")
+    team = await create_workspace(api, owner)
+    await add_member(database, team, editor, "editor")
+    editors = await made_key(api, editor.within(team))
+    problem_of(await regenerate(api, owner.within(team), editors), 404, "not_found")
+    narrow = await made_key(api, editor.within(team), scopes=["api-keys:write"])
+    problem_of(await regenerate(api, by(narrow), editors), 403, "missing_scope")
+    assert (await api.client.get("/v1/qr-codes", headers=by(editors))).status_code == 200
+
+
 async def test_members_see_and_revoke_their_own_keys_and_managers_everybodys(api, database):
     owner, editor = await register(api, "owner@example.com"), await register(api, "editor@example.com")
     team = await create_workspace(api, owner)
