@@ -155,7 +155,7 @@ async def keep_inserting(shelf, insert, is_over):
 
 
 @pytest.mark.parametrize("path", [*LISTS, *SORTED])
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(before=st.integers(2, 7), limit=st.integers(1, 3))
 async def test_a_walk_sees_what_was_there_once_each_in_order_while_others_write(api, database, path, before, limit):
     shelf, insert, is_over = await new_shelf(api, database), (LISTS | SORTED)[path], asyncio.Event()
