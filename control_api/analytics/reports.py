@@ -44,16 +44,20 @@ def total_statement(scans: ScanSet) -> Statement:
 
 
 def series_statement(scans: ScanSet, granularity: Granularity, timezone: str, phase_s: int) -> Statement:
-    """(is_total, bucket, scans, visitors): the bucket in Unix seconds for hours, else its first date."""
+    """(is_total, bucket, scans, visitors): the bucket in Unix seconds for hours, else its first date.
+
+    No total where the buckets add up: visitors are counted by UTC day, so they do where each bucket is whole ones."""
     where, parameters = where_sql(scans)
     bucket = _SECONDS if granularity == "hour" else _DATE
-    sql = f"""SELECT grouping(bucket) = 1 AS is_total, bucket, count(), {MEASURES["visitors"]}
+    adds_up = timezone == "UTC" and granularity != "hour"
+    is_total, groups = ("0", "bucket") if adds_up else ("grouping(bucket) = 1", "GROUPING SETS ((bucket), ())")
+    sql = f"""SELECT {is_total} AS is_total, bucket, count(), {MEASURES["visitors"]}
 FROM (
     SELECT {bucket} AS bucket, scanned_at, visitor
     FROM qr_scan_events
     WHERE {where}
 )
-GROUP BY GROUPING SETS ((bucket), ())"""  # noqa: S608 - names from above, values are parameters
+GROUP BY {groups}"""  # noqa: S608 - names from above, values are parameters
     return Statement(sql, parameters | _bucket_parameters(granularity, timezone, phase_s))
 
 

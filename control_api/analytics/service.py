@@ -190,8 +190,9 @@ class Reports:
         """The totals know of no codes."""
         statement = reports.series_statement(scans, period.granularity, period.zone.key, hour_phase_s(period))
         rows = await self._rows(statement)
-        counted, visitors = next(((s, v) for is_total, _, s, v in rows if is_total), (0, 0))
         buckets = {_start(at): (s, v) for is_total, at, s, v in rows if not is_total}
+        added_up = (sum(s for s, _ in buckets.values()), sum(v for _, v in buckets.values()))
+        counted, visitors = next(((s, v) for is_total, _, s, v in rows if is_total), added_up)
         return Totals(period, counted, visitors, 0), _filled(period, buckets)
 
     async def _splits(self, scans: ScanSet, period: Period, dimension: str | None, top: int) -> Sequence[SplitSeries]:

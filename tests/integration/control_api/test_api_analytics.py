@@ -1,11 +1,14 @@
 """What is said of scans: which count, in which bucket, for whom."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 from uuid import UUID
 
 import asyncpg
 import pytest
 
+from control_api.analytics.model import Granularity
 from scanhop.stores.clickhouse import ClickHouse
 from tests.integration.control_api.api_client import bad_names, problem_of
 
@@ -90,6 +93,18 @@ async def test_only_redirects_of_people_count_unless_bots_are_asked_for(api, acc
     assert (body["total_scans"], body["unique_visitors"]) == (2, 1)
     body = await counts(api, account, code, include_bots="true", **period)
     assert (body["total_scans"], body["unique_visitors"]) == (3, 2)
+
+
+async def test_how_many_visited_does_not_hang_on_the_buckets_nor_on_the_zone(api, account, code, scans, subtests):
+    """Two visitors on two UTC days each; between these lie the end of a week and of a month, within them midnights of
+    other zones."""
+    await scans.add(account, code, "2026-05-31T17:00:00Z", "2026-05-31T23:30:00Z", "2026-06-01T00:30:00Z", visitor=7)
+    await scans.add(account, code, "2026-06-01T17:00:00Z", "2026-06-01T23:30:00Z", "2026-06-02T00:30:00Z", visitor=8)
+    for zone, granularity in itertools.product(("UTC", "Asia/Kolkata", "Europe/Berlin"), get_args(Granularity)):
+        with subtests.test(zone=zone, granularity=granularity):
+            asked = {"start": "2026-05-30", "end": "2026-06-04", "timezone": zone, "granularity": granularity}
+            body = await counts(api, account, code, **asked)
+            assert (body["total_scans"], body["unique_visitors"]) == (6, 4)
 
 
 async def test_a_visitor_counts_once_per_utc_day_and_an_unknown_one_never(api, account, code, scans):
