@@ -20,7 +20,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
 from typing import Any, cast
@@ -78,8 +78,7 @@ class Outbox:
     """Answers, in the order of the requests: they leave once their scans are in the spool.
 
     Handing scans over to the spool costs the same for one as for many. So while each look at the sockets brings more
-    requests, the answers wait for the next look, until ENOUGH wait, or as many as there are connections; nobody waits
-    for a request that does not come.
+    requests, the answers wait for the next look, until ENOUGH wait; nobody waits for a request that does not come.
     """
 
     def __init__(
@@ -88,9 +87,7 @@ class Outbox:
         loop: asyncio.AbstractEventLoop,
         reader: HeadReader,
         custom_hosts: dict[bytes, Domain],
-        connections: Collection[object],
     ) -> None:
-        self.connections = connections
         self._recorder = recorder
         self._call_soon = loop.call_soon
         lines = Memory(MAX_HOT_LINES)
@@ -120,7 +117,7 @@ class Outbox:
     def _look(self) -> None:
         """Called behind each look at the sockets."""
         waiting = len(self.hot.items)
-        if self._seen < waiting < ENOUGH and waiting < len(self.connections):
+        if self._seen < waiting < ENOUGH:
             self._seen = waiting
             self._call_soon(self._look)
         else:
@@ -159,8 +156,7 @@ class Connections:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.reader = HeadReader()
-        self.server_state = ServerState()
-        self.outbox = Outbox(recorder, self.loop, self.reader, domains.custom, self.server_state.connections)
+        self.outbox = Outbox(recorder, self.loop, self.reader, domains.custom)
         self.hot = self.outbox.hot
         self._lines: BoundedMap[bytes, tuple[RequestLine, ScannedCode]] = BoundedMap(MAX_HOT_LINES)
         self.lines = self._lines.entries
@@ -172,13 +168,13 @@ class Connections:
         self.max_connections = max_connections
         self.refused: Counter[int] = Counter()
         self.hits = 0
+        self.server_state = ServerState()
         self._swept_at = 0.0
         self._beat()
 
     def new_connection(self, *, server_state: ServerState, **_: Any) -> "Connection":
         """What uvicorn calls for each connection that it accepted; its own list of them is the only one."""
         self.server_state = server_state
-        self.outbox.connections = server_state.connections
         return Connection(self)
 
     @property

@@ -38,8 +38,8 @@ def new_phone(spool, spool_root) -> Callable[[], Phone]:
     return lambda: Phone(lambda: len(payloads(spool_root, spool.spool_id)))
 
 
-def new_outbox(recorder: Recorder, connections: int = 10 * ENOUGH) -> Outbox:
-    return Outbox(recorder, asyncio.get_running_loop(), HeadReader(), {}, range(connections))
+def new_outbox(recorder: Recorder) -> Outbox:
+    return Outbox(recorder, asyncio.get_running_loop(), HeadReader(), {})
 
 
 async def looks(count: int) -> None:
@@ -76,16 +76,6 @@ async def test_answers_that_are_enough_leave_at_the_first_look(spool, new_phone)
         outbox.send((phone, READY, ready_peer(b""), b"", b"2"))
     await looks(1)
     assert len(phone.answers) == ENOUGH
-
-
-async def test_answers_of_all_who_are_connected_leave_at_the_first_look(spool, new_phone):
-    outbox, phones = new_outbox(Recorder(spool), connections=2), [new_phone() for _ in range(2)]
-    outbox.send((phones[0], READY, ready_peer(b""), b"", b"2"))
-    await looks(1)
-    assert [phone.answers for phone in phones] == [[], []]
-    outbox.send((phones[1], READY, ready_peer(b""), b"", b"2"))
-    await looks(1)
-    assert [phone.answers for phone in phones] == [[(b"302", 2)]] * 2
 
 
 async def test_answers_in_a_hurry_leave_before_what_is_called_soon(spool, new_phone):
