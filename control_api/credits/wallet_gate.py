@@ -2,8 +2,7 @@
 
 Who debits a hot wallet waits for its row anyway. Waiting with a connection in hand would starve all the others of
 the pool, so each wallet lets AT_ONCE in at a time, per process, before a connection is taken. (Calls that are
-nothing but a debit queue up: `wallet_queue`.) A request with an `Idempotency-Key` has its connection before it
-comes here, and is let through.
+nothing but a debit queue up: `wallet_queue`.) Who has a connection already is let through.
 """
 
 import asyncio

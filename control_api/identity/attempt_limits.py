@@ -1,9 +1,9 @@
 """How often somebody may try: per account and per client network, within a quarter of an hour.
 
 An attempt counts before it is made, so that many at once are no way around. What a network tries beyond its own limit
-counts for no account: it cannot lock others out. The counts are in Redis, shared by every
-process. While Redis is away each process counts for itself, and allows less. Redis and memory see keyed hashes,
-never an address; both forget by themselves.
+counts for no account: it cannot lock others out. The counts are in Redis, shared by every process. While Redis is
+away each process counts for itself, and allows less. Redis and memory see keyed hashes, never an address; both forget
+by themselves.
 """
 
 from collections import OrderedDict

@@ -36,8 +36,7 @@ class PasswordMill:
     """Hashes in threads, of all requests together as many at once as there are cores: each takes MEMORY_KIB.
 
     A request asks for no more places than there are, so that one with many passwords lets others in between; one that
-    has no more is never refused. Beyond MAX_WAITING others are: a request may wait within a transaction (that of its
-    idempotency key, or of what it costs), and connections are few.
+    has no more is never refused. Beyond MAX_WAITING others are, which would wait for longer than clients do.
     """
 
     def __init__(self, at_once: int | None = None) -> None:
