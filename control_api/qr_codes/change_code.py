@@ -26,7 +26,6 @@ from scanhop.stores.postgres import Connection, Postgres
 from scanhop.wire.route import Route
 
 CHANGED = "qr_code.changed"
-_ADDRESSES = ("target_url", "fallback_url", "rules")
 
 Outcome = QrCode | Problem
 

@@ -1,6 +1,6 @@
 """The API on real engines. Without `clickhouse_url` it gets an address where nothing listens."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,6 +13,10 @@ import pytest_asyncio
 from control_api.app import build_app
 from control_api.clock import Clock, utc_now
 from control_api.settings import ApiSettings
+from scanhop.stores.redis import open_redis
+from scanhop.stores.routes import RouteCache
+from scanhop.wire.ids import DEFAULT_DOMAIN_ID
+from scanhop.wire.route import Route, decode_route
 from tests.integration.control_api.api_client import ADMIN_KEY, Account, Api
 from tests.integration.control_api.documented_answers import checks_of
 from tests.integration.control_api.scan_rows import ScanRows
@@ -83,3 +87,17 @@ async def scans(clickhouse_url: str) -> AsyncIterator[ScanRows]:
     written = ScanRows(clickhouse_url)
     yield written
     await written.close()
+
+
+@pytest_asyncio.fixture
+async def cached(redis_url: str) -> AsyncIterator[Callable[[dict[str, Any]], Awaitable[Route | None]]]:
+    """Finds the route of a code as Redis has it."""
+    redis = open_redis(redis_url, timeout_s=1)
+    cache = RouteCache(redis)
+
+    async def find(code: dict[str, Any]) -> Route | None:
+        [held] = (await cache.list_routes([(DEFAULT_DOMAIN_ID.bytes, code["short_code"])])).routes
+        return None if held is None else decode_route(held)
+
+    yield find
+    await redis.aclose()

@@ -1,6 +1,5 @@
 """Codes in bulk: each item has its own result, and a thousand cost no more statements than one."""
 
-import asyncpg
 import orjson
 import pytest
 
@@ -13,13 +12,6 @@ from tests.integration.control_api.api_client import TARGET, bad_names, problem_
 from tests.integration.control_api.statement_count import counted_statements
 
 URL = "/v1/qr-codes/bulk"
-
-
-@pytest.fixture
-async def database(postgres_dsn):
-    connection = await asyncpg.connect(postgres_dsn)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """A dry run says what the edge would answer, and why."""
 
-import asyncpg
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,13 +32,6 @@ RULES = [
         "target_url": "https://example.com/morning",
     },
 ]
-
-
-@pytest.fixture
-async def database(postgres_dsn):
-    connection = await asyncpg.connect(postgres_dsn)
-    yield connection
-    await connection.close()
 
 
 async def resolve(api, account, code, **told):

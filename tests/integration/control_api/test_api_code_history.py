@@ -3,37 +3,12 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import pytest
 
 from control_api.app import build_app
-from scanhop.stores.redis import open_redis
-from scanhop.stores.routes import RouteCache
-from scanhop.wire.ids import DEFAULT_DOMAIN_ID
-from scanhop.wire.route import decode_route
 from tests.integration.control_api.api_client import TARGET, bad_names, problem_of
 
 LATER = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-
-
-@pytest.fixture
-async def database(postgres_dsn):
-    connection = await asyncpg.connect(postgres_dsn)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def cached(redis_url):
-    redis = open_redis(redis_url, timeout_s=1)
-    cache = RouteCache(redis)
-
-    async def find(code):
-        [held] = (await cache.list_routes([(DEFAULT_DOMAIN_ID.bytes, code["short_code"])])).routes
-        return None if held is None else decode_route(held)
-
-    yield find
-    await redis.aclose()
 
 
 async def history(api, account, code, query=""):

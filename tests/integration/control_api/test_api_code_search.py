@@ -2,21 +2,12 @@
 
 import asyncio
 
-import asyncpg
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.control_api.api_client import bad_names, problem_of
 
 ORDERS = [(sort, order) for sort in ("created_at", "updated_at", "name") for order in ("asc", "desc")]
-
-
-@pytest.fixture
-async def database(postgres_dsn):
-    connection = await asyncpg.connect(postgres_dsn)
-    yield connection
-    await connection.close()
 
 
 async def find(api, account, **params):

@@ -2,36 +2,11 @@
 
 import asyncio
 
-import asyncpg
 import orjson
-import pytest
 
-from scanhop.stores.redis import open_redis
-from scanhop.stores.routes import RouteCache
-from scanhop.wire.ids import DEFAULT_DOMAIN_ID
-from scanhop.wire.route import Status, decode_route
+from scanhop.wire.route import Status
 from tests.integration.control_api.api_client import ADMIN, bad_names, problem_of
 from tests.integration.control_api.people import register
-
-
-@pytest.fixture
-async def database(postgres_dsn):
-    connection = await asyncpg.connect(postgres_dsn)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def cached(redis_url):
-    redis = open_redis(redis_url, timeout_s=1)
-    cache = RouteCache(redis)
-
-    async def find(code):
-        [held] = (await cache.list_routes([(DEFAULT_DOMAIN_ID.bytes, code["short_code"])])).routes
-        return None if held is None else decode_route(held)
-
-    yield find
-    await redis.aclose()
 
 
 async def post(api, account, code, verb, **headers):

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import asyncpg
 import pytest
 
 from control_api.domains.publication import PUBLISH_DOMAINS, publish_domains
@@ -12,13 +11,6 @@ from scanhop.stores.redis import open_redis
 from tests.integration.control_api.api_client import ADMIN, TARGET, bad_names, problem_of
 
 HOST = "qr.example.com"
-
-
-@pytest.fixture
-async def database(postgres_dsn):
-    connection = await asyncpg.connect(postgres_dsn)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

@@ -14,13 +14,6 @@ from tests.integration.control_api.api_client import TARGET, bad_names, problem_
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
-@pytest.fixture
-async def database(postgres_dsn):
-    connection = await asyncpg.connect(postgres_dsn)
-    yield connection
-    await connection.close()
-
-
 async def create(api, account, **fields):
     answer = await api.client.post("/v1/projects", headers=account.headers, json={"name": "Spring"} | fields)
     assert answer.status_code == 201, answer.text

@@ -3,7 +3,6 @@
 import asyncio
 from uuid import UUID
 
-import asyncpg
 import pytest
 from pgqueuer.domain.models import Job
 from structlog.testing import capture_logs
@@ -28,13 +27,6 @@ from tests.routes import new_route
 PATIENCE_S = 8  # of a client of the API
 
 CALLS = "cmdstat_evalsha"
-
-
-@pytest.fixture
-async def database(postgres_dsn):
-    connection = await asyncpg.connect(postgres_dsn)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

@@ -6,16 +6,8 @@ from datetime import UTC, datetime
 
 import asyncpg
 import orjson
-import pytest
 
 from tests.integration.control_api.api_client import TARGET, bad_names, problem_of
-
-
-@pytest.fixture
-async def database(postgres_dsn):
-    connection = await asyncpg.connect(postgres_dsn)
-    yield connection
-    await connection.close()
 
 
 async def list_ids(api, account, query=""):

@@ -2,17 +2,7 @@
 
 import asyncio
 
-import asyncpg
-import pytest
-
 from tests.integration.control_api.api_client import ADMIN, bad_names, problem_of
-
-
-@pytest.fixture
-async def database(postgres_dsn):
-    connection = await asyncpg.connect(postgres_dsn)
-    yield connection
-    await connection.close()
 
 
 def create(api, **fields):
